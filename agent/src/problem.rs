@@ -1,0 +1,40 @@
+//! What every error of this crate can tell beside its text: its class, and what to do.
+
+/// The class of a failure, which is also the exit code of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Tried, and did not work.
+    Failed = 1,
+    /// Asked for wrongly.
+    Usage = 2,
+    /// No such slot, image or device.
+    NotFound = 3,
+    /// The system or the cloud does not allow it.
+    NotPermitted = 4,
+    /// Somebody else is using it.
+    Busy = 5,
+    /// Not done in time.
+    TimedOut = 6,
+    /// What is there is not what was wanted: ids, shell, family.
+    Mismatch = 7,
+    /// The device does not answer any more.
+    DeviceGone = 8,
+}
+
+impl Class {
+    /// The exit code.
+    pub const fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An error that knows its class and a way on.
+pub trait Problem: std::error::Error {
+    /// Its class.
+    fn class(&self) -> Class;
+
+    /// What to do about it, as a sentence without a capital and a full stop; `None` when the text
+    /// says it all.
+    fn remedy(&self) -> Option<String>;
+}

@@ -1,0 +1,356 @@
+//! A BAR of a function: device registers and memory, accessed a word at a time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::mapping::Mapping;
+pub use crate::mapping::Word;
+
+/// Accesses of a BAR that cannot be mapped, one at a time.
+pub trait Region: Send + Sync {
+    /// Reads `data.len()` bytes at `offset`, as one access when that is 1, 2, 4 or 8.
+    ///
+    /// # Errors
+    /// When the device cannot be reached.
+    fn read(&self, offset: u64, data: &mut [u8]) -> Result<(), BarError>;
+
+    /// Writes, as [`Region::read`] reads.
+    ///
+    /// # Errors
+    /// As [`Region::read`].
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), BarError>;
+
+    /// Reads the same register once for each word, in order.
+    ///
+    /// # Errors
+    /// As [`Region::read`].
+    fn read_repeated(&self, offset: u64, words: &mut [u32]) -> Result<(), BarError> {
+        for word in words {
+            let mut bytes = [0; 4];
+            self.read(offset, &mut bytes)?;
+            *word = u32::from_le_bytes(bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes the same register once for each word, in order.
+    ///
+    /// # Errors
+    /// As [`Region::read`].
+    fn write_repeated(&self, offset: u64, words: &[u32]) -> Result<(), BarError> {
+        words
+            .iter()
+            .try_for_each(|word| self.write(offset, &word.to_le_bytes()))
+    }
+}
+
+/// An access to a BAR that did not take place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BarError {
+    /// It would be outside the BAR.
+    #[error("access of {size} bytes at {offset:#x} is outside the BAR of {length:#x} bytes")]
+    OutOfBounds {
+        /// Where.
+        offset: u64,
+        /// Bytes.
+        size: u64,
+        /// Bytes of the BAR.
+        length: u64,
+    },
+    /// It would not be aligned to its size.
+    #[error("access of {size} bytes at {offset:#x} is not aligned")]
+    Misaligned {
+        /// Where.
+        offset: u64,
+        /// Bytes.
+        size: u64,
+    },
+    /// The device could not be reached.
+    #[error("access of {size} bytes at {offset:#x} did not reach the device: {reason}")]
+    Unreachable {
+        /// Where.
+        offset: u64,
+        /// Bytes.
+        size: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A BAR. Clones share it; it stays mapped until the last one is dropped.
+///
+/// Accesses are checked for bounds and alignment. In a mapped BAR they then are one load or store,
+/// inline; in one that cannot be mapped, one message to the device.
+#[derive(Clone)]
+pub struct Bar {
+    backing: Backing,
+}
+
+#[derive(Clone)]
+enum Backing {
+    Mapped(Mapping),
+    Trapped { region: Arc<dyn Region>, length: u64 },
+}
+
+impl Bar {
+    /// A BAR that is this mapping.
+    pub const fn mapped(mapping: Mapping) -> Self {
+        Self {
+            backing: Backing::Mapped(mapping),
+        }
+    }
+
+    /// A BAR of `length` bytes whose every access goes through `region`.
+    pub fn trapped(region: Arc<dyn Region>, length: u64) -> Self {
+        Self {
+            backing: Backing::Trapped { region, length },
+        }
+    }
+
+    /// Bytes of the BAR.
+    pub const fn length(&self) -> u64 {
+        match &self.backing {
+            Backing::Mapped(mapping) => mapping.length(),
+            Backing::Trapped { length, .. } => *length,
+        }
+    }
+
+    /// Whether accesses are loads and stores of the processor.
+    pub const fn is_mapped(&self) -> bool {
+        matches!(self.backing, Backing::Mapped(_))
+    }
+
+    /// Reads a word.
+    ///
+    /// # Errors
+    /// When it would be out of bounds or not aligned, or the device cannot be reached.
+    #[inline]
+    pub fn read<T: Word>(&self, offset: u64) -> Result<T, BarError> {
+        match &self.backing {
+            Backing::Mapped(mapping) => mapping.load(offset),
+            Backing::Trapped { region, length } => read_trapped(&**region, *length, offset),
+        }
+    }
+
+    /// Writes a word.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), BarError> {
+        match &self.backing {
+            Backing::Mapped(mapping) => mapping.store(offset, value),
+            Backing::Trapped { region, length } => {
+                write_trapped(&**region, *length, offset, value)
+            }
+        }
+    }
+
+    /// Reads 8 bits; see [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read8(&self, offset: u64) -> Result<u8, BarError> {
+        self.read(offset)
+    }
+
+    /// Reads 16 bits; see [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read16(&self, offset: u64) -> Result<u16, BarError> {
+        self.read(offset)
+    }
+
+    /// Reads 32 bits; see [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read32(&self, offset: u64) -> Result<u32, BarError> {
+        self.read(offset)
+    }
+
+    /// Reads 64 bits; see [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read64(&self, offset: u64) -> Result<u64, BarError> {
+        self.read(offset)
+    }
+
+    /// Writes 8 bits; see [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline]
+    pub fn write8(&self, offset: u64, value: u8) -> Result<(), BarError> {
+        self.write(offset, value)
+    }
+
+    /// Writes 16 bits; see [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline]
+    pub fn write16(&self, offset: u64, value: u16) -> Result<(), BarError> {
+        self.write(offset, value)
+    }
+
+    /// Writes 32 bits; see [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline]
+    pub fn write32(&self, offset: u64, value: u32) -> Result<(), BarError> {
+        self.write(offset, value)
+    }
+
+    /// Writes 64 bits; see [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline]
+    pub fn write64(&self, offset: u64, value: u64) -> Result<(), BarError> {
+        self.write(offset, value)
+    }
+
+    /// Reads the register at `offset` once for each word, in order: for a register that moves on
+    /// when it is read. Over a socket this costs far less than single reads.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; nothing says then how many reads took place.
+    pub fn read_repeated(&self, offset: u64, words: &mut [u32]) -> Result<(), BarError> {
+        match &self.backing {
+            Backing::Mapped(mapping) => words
+                .iter_mut()
+                .try_for_each(|word| mapping.load(offset).map(|value| *word = value)),
+            Backing::Trapped { region, length } => {
+                check(offset, 4, *length)?;
+                region.read_repeated(offset, words)
+            }
+        }
+    }
+
+    /// Writes each word to the register at `offset`, in order; see [`Self::read_repeated`].
+    ///
+    /// # Errors
+    /// As [`Self::read_repeated`].
+    pub fn write_repeated(&self, offset: u64, words: &[u32]) -> Result<(), BarError> {
+        match &self.backing {
+            Backing::Mapped(mapping) => words
+                .iter()
+                .try_for_each(|word| mapping.store(offset, *word)),
+            Backing::Trapped { region, length } => {
+                check(offset, 4, *length)?;
+                region.write_repeated(offset, words)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.is_mapped() { "mapped" } else { "trapped" };
+        write!(f, "Bar({:#x} bytes, {how})", self.length())
+    }
+}
+
+impl BarError {
+    /// An access of `size` bytes at `offset` that is outside `length` bytes.
+    #[cold]
+    pub(crate) const fn out_of_bounds(offset: u64, size: u64, length: u64) -> Self {
+        Self::OutOfBounds {
+            offset,
+            size,
+            length,
+        }
+    }
+
+    /// What is wrong with an access that is out of bounds or not aligned.
+    #[cold]
+    pub(crate) const fn refused(offset: u64, size: u64, length: u64) -> Self {
+        if length < size || offset > length - size {
+            Self::out_of_bounds(offset, size, length)
+        } else {
+            Self::Misaligned { offset, size }
+        }
+    }
+}
+
+fn check(offset: u64, size: u64, length: u64) -> Result<(), BarError> {
+    if length < size || offset > length - size || !offset.is_multiple_of(size) {
+        return Err(BarError::refused(offset, size, length));
+    }
+    Ok(())
+}
+
+#[cold]
+fn read_trapped<T: Word>(region: &dyn Region, length: u64, offset: u64) -> Result<T, BarError> {
+    check(offset, T::SIZE as u64, length)?;
+    let mut bytes = [0; 8];
+    region.read(offset, &mut bytes[..T::SIZE])?;
+    Ok(T::from_bytes(&bytes[..T::SIZE]))
+}
+
+#[cold]
+fn write_trapped<T: Word>(
+    region: &dyn Region,
+    length: u64,
+    offset: u64,
+    value: T,
+) -> Result<(), BarError> {
+    check(offset, T::SIZE as u64, length)?;
+    let mut bytes = [0; 8];
+    value.to_bytes(&mut bytes[..T::SIZE]);
+    region.write(offset, &bytes[..T::SIZE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Counts accesses and remembers the last.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<(u64, usize)>>);
+
+    impl Region for Recorder {
+        fn read(&self, offset: u64, data: &mut [u8]) -> Result<(), BarError> {
+            let mut accesses = self.0.lock().unwrap();
+            accesses.push((offset, data.len()));
+            data.fill(accesses.len() as u8);
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), BarError> {
+            self.0.lock().unwrap().push((offset, data.len()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_trapped_bar_makes_one_access_for_each_word() {
+        let recorder = Arc::new(Recorder::default());
+        let bar = Bar::trapped(Arc::<Recorder>::clone(&recorder), 4096);
+        assert_eq!(bar.read64(8), Ok(0x0101_0101_0101_0101));
+        let mut words = [0; 3];
+        bar.read_repeated(0x34, &mut words).unwrap();
+        assert_eq!(words, [0x0202_0202, 0x0303_0303, 0x0404_0404]);
+        let expected = [(8, 8), (0x34, 4), (0x34, 4), (0x34, 4)];
+        assert_eq!(*recorder.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_refused_access_does_not_reach_the_device() {
+        let recorder = Arc::new(Recorder::default());
+        let bar = Bar::trapped(Arc::<Recorder>::clone(&recorder), 4096);
+        assert!(matches!(bar.read32(4096), Err(BarError::OutOfBounds { .. })));
+        assert!(matches!(bar.write32(2, 0), Err(BarError::Misaligned { .. })));
+        assert!(bar.write_repeated(4094, &[1]).is_err());
+        assert!(recorder.0.lock().unwrap().is_empty());
+    }
+}

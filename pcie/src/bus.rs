@@ -1,0 +1,322 @@
+//! The PCI bus as a host sees it.
+//!
+//! Like a kernel, a bus remembers what it saw when it enumerated: [`FunctionInfo`] holds the ids of
+//! that moment, and a function whose ids change shows the new ones only after [`Bus::remove`] and
+//! [`Bus::rescan`]. Configuration space itself is always read from the device.
+
+use std::fmt;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use afi_proto::config_space::{self, Command};
+use afi_proto::{BarIndex, Bdf, PciIds};
+
+use crate::{Bar, BusError, Deadline, Ended, SharedMemory};
+
+/// What a host can do with a PCI bus.
+pub trait Bus: Send + Sync {
+    /// The bus in a few words, for messages: `socket:/tmp/instance`.
+    fn name(&self) -> String;
+
+    /// The functions that the host has enumerated, in bus order. One that goes while the bus is
+    /// being read is left out.
+    ///
+    /// # Errors
+    /// When the bus cannot be read.
+    fn functions(&self) -> Result<Vec<FunctionInfo>, BusError>;
+
+    /// Opens a function.
+    ///
+    /// # Errors
+    /// When it is not there, may not be opened, or is in use and takes one user only.
+    fn open(&self, bdf: Bdf) -> Result<Arc<dyn Function>, BusError>;
+
+    /// Makes the host forget a function, so that a rescan looks at it anew. A function that the
+    /// host does not know is left alone.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn remove(&self, bdf: Bdf) -> Result<(), BusError>;
+
+    /// Makes the host look for functions it does not know, at least where `near` is or was. Returns
+    /// when the request was taken; [`Bus::watch`] tells what came of it.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn rescan(&self, near: Bdf) -> Result<(), BusError>;
+
+    /// Starts to watch for functions that come and go, from now on.
+    ///
+    /// # Errors
+    /// When the host cannot tell.
+    fn watch(&self) -> Result<Box<dyn Watch>, BusError>;
+
+    /// Where locks on functions of this bus are kept, so that every process that uses it meets.
+    fn lock_directory(&self) -> PathBuf;
+
+    /// The enumerated function at an address; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Bus::functions`].
+    fn function(&self, bdf: Bdf) -> Result<Option<FunctionInfo>, BusError> {
+        let functions = self.functions()?;
+        Ok(functions.into_iter().find(|info| info.bdf == bdf))
+    }
+}
+
+/// A function as the host enumerated it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionInfo {
+    /// Its address.
+    pub bdf: Bdf,
+    /// Its ids at enumeration.
+    pub ids: PciIds,
+    /// The kernel driver bound to it.
+    pub driver: Option<String>,
+}
+
+/// Tells that functions came or went.
+pub trait Watch: Send {
+    /// Waits until something changed since the last return, or since the watch began.
+    ///
+    /// # Errors
+    /// When the deadline ends the wait.
+    fn changed(&mut self, deadline: &Deadline) -> Result<(), Ended>;
+}
+
+/// How the processor may cache a mapping of a BAR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caching {
+    /// Every access goes to the device, in order.
+    #[default]
+    None,
+    /// Writes may be merged; only for prefetchable BARs.
+    WriteCombining,
+}
+
+/// What a host can do with a PCI function. A handle keeps the function open until it is dropped.
+pub trait Function: Send + Sync {
+    /// Its address.
+    fn bdf(&self) -> Bdf;
+
+    /// Reads configuration space from the device. A device that is gone reads as all ones.
+    ///
+    /// # Errors
+    /// When the range is not in configuration space, or the function cannot be reached.
+    fn read_config(&self, offset: u16, data: &mut [u8]) -> Result<(), BusError>;
+
+    /// Writes configuration space.
+    ///
+    /// # Errors
+    /// As [`Function::read_config`].
+    fn write_config(&self, offset: u16, data: &[u8]) -> Result<(), BusError>;
+
+    /// Opens a BAR: mapped where the device allows it, through accesses one by one where not.
+    ///
+    /// # Errors
+    /// When there is no such BAR, or it cannot be mapped.
+    fn bar(&self, index: BarIndex, caching: Caching) -> Result<Bar, BusError>;
+
+    /// Lets the device access memory at a bus address, until the result is dropped.
+    ///
+    /// # Errors
+    /// When the bus cannot, or the range is not page aligned, outside the memory, or taken.
+    fn map_dma(&self, request: DmaRequest) -> Result<DmaMapping, BusError>;
+
+    /// A descriptor that becomes readable when the device fires this MSI-X vector (an eventfd).
+    ///
+    /// # Errors
+    /// When the bus cannot, or there is no such vector.
+    fn msix(&self, vector: u16) -> Result<OwnedFd, BusError>;
+
+    /// Resets the function.
+    ///
+    /// # Errors
+    /// When the bus or the function cannot.
+    fn reset(&self) -> Result<(), BusError>;
+}
+
+impl dyn Function + '_ {
+    /// The four ids, read from the device now.
+    ///
+    /// # Errors
+    /// As [`Function::read_config`].
+    pub fn live_ids(&self) -> Result<PciIds, BusError> {
+        let mut header = [0; config_space::HEADER_SIZE];
+        self.read_config(0, &mut header)?;
+        Ok(config_space::ids(&header))
+    }
+
+    /// The command register.
+    ///
+    /// # Errors
+    /// As [`Function::read_config`].
+    pub fn command(&self) -> Result<Command, BusError> {
+        let mut bytes = [0; 2];
+        self.read_config(config_space::COMMAND, &mut bytes)?;
+        Ok(Command::from_bits_retain(u16::from_le_bytes(bytes)))
+    }
+
+    /// Sets bits of the command register that are not set yet, and tells which those were.
+    ///
+    /// # Errors
+    /// As [`Function::write_config`].
+    pub fn enable(&self, wanted: Command) -> Result<Command, BusError> {
+        let now = self.command()?;
+        let missing = wanted - now;
+        if !missing.is_empty() {
+            let bytes = (now | wanted).bits().to_le_bytes();
+            self.write_config(config_space::COMMAND, &bytes)?;
+        }
+        Ok(missing)
+    }
+}
+
+/// Memory to let a device access.
+#[derive(Debug, Clone)]
+pub struct DmaRequest {
+    /// The memory.
+    pub memory: Arc<SharedMemory>,
+    /// Which bytes of it, page aligned.
+    pub range: Range<u64>,
+    /// The bus address of the first byte, page aligned.
+    pub iova: u64,
+    /// What the device may do with it.
+    pub access: DmaAccess,
+}
+
+/// What a device may do with memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DmaAccess {
+    /// Read it.
+    Read,
+    /// Write it.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+/// Memory that a device may access. Dropping it ends that, and waits until the device has let go.
+pub struct DmaMapping {
+    iova: u64,
+    length: u64,
+    memory: Arc<SharedMemory>,
+    unmap: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl DmaMapping {
+    /// Made by a bus: `unmap` is called once, when the mapping is dropped.
+    pub fn new(request: &DmaRequest, unmap: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            iova: request.iova,
+            length: request.range.end - request.range.start,
+            memory: Arc::clone(&request.memory),
+            unmap: Some(Box::new(unmap)),
+        }
+    }
+
+    /// Bus address of the first byte.
+    pub const fn iova(&self) -> u64 {
+        self.iova
+    }
+
+    /// Bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The memory behind it.
+    pub const fn memory(&self) -> &Arc<SharedMemory> {
+        &self.memory
+    }
+}
+
+impl fmt::Debug for DmaMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DmaMapping({:#x}+{:#x})", self.iova, self.length)
+    }
+}
+
+impl Drop for DmaMapping {
+    fn drop(&mut self) {
+        if let Some(unmap) = self.unmap.take() {
+            unmap();
+        }
+    }
+}
+
+/// Which bus to use: the value of `--bus`, of `AFI_BUS` and of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BusChoice {
+    /// The running kernel's.
+    Sysfs,
+    /// Devices served over vfio-user sockets in a directory, as `afi-sim` lays it out.
+    Socket {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+impl fmt::Display for BusChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sysfs => f.write_str("sysfs"),
+            Self::Socket { directory } => write!(f, "socket:{}", directory.display()),
+        }
+    }
+}
+
+impl FromStr for BusChoice {
+    type Err = ParseBusChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBusChoiceError> {
+        match text.split_once(':') {
+            None if text == "sysfs" => Ok(Self::Sysfs),
+            Some(("socket", directory)) if !directory.is_empty() => Ok(Self::Socket {
+                directory: directory.into(),
+            }),
+            _ => Err(ParseBusChoiceError {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A text that names no bus.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no bus; wanted 'sysfs' or 'socket:DIR'")]
+pub struct ParseBusChoiceError {
+    text: String,
+}
+
+/// Opens a bus.
+///
+/// # Errors
+/// When it is not there, or this version cannot use it.
+pub fn open(choice: &BusChoice) -> Result<Arc<dyn Bus>, BusError> {
+    match choice {
+        BusChoice::Sysfs => Err(BusError::Unsupported {
+            bus: "sysfs",
+            what: "be used by this version; use --bus socket:DIR with a simulated instance",
+        }),
+        BusChoice::Socket { directory } => { let _ = directory; todo!() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_is_named_as_it_is_written() {
+        for text in ["sysfs", "socket:/tmp/instance", "socket:a:b"] {
+            assert_eq!(text.parse::<BusChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "socket", "socket:", "sysfs:x", "vfio"] {
+            assert!(text.parse::<BusChoice>().is_err(), "{text}");
+        }
+    }
+}

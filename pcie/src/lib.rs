@@ -1,0 +1,38 @@
+//! How do bytes reach a device? The PCI bus as the host sees it, behind one small set of traits,
+//! and the drivers that stand on it.
+//!
+//! A host program starts at [`bus::open`] with a [`BusChoice`], finds the FPGA slots with
+//! [`slots::discover`], and talks to a slot's shell with [`mailbox::Mailbox`]:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use afi_pcie::{BusChoice, Deadline, bus, mailbox::Mailbox, slots};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = bus::open(&"socket:/tmp/instance".parse::<BusChoice>()?)?;
+//! for slot in slots::discover(bus.as_ref())? {
+//!     let mailbox = Mailbox::open(bus.as_ref(), &slot)?;
+//!     let metrics = mailbox.describe(&Deadline::after(Duration::from_secs(1)))?;
+//!     println!("slot {}: {}", slot.index, metrics.status);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod bar;
+pub mod bus;
+mod deadline;
+mod error;
+//pub mod mailbox;
+pub mod mapping;
+pub mod memory;
+pub mod names;
+pub mod slots;
+//pub mod socket;
+//pub mod vfio_user;
+
+pub use bar::{Bar, BarError};
+pub use bus::{Bus, BusChoice, Function, FunctionInfo};
+pub use deadline::{Cancel, Deadline, Ended};
+pub use error::BusError;
+pub use memory::SharedMemory;
