@@ -88,36 +88,65 @@ pub struct Bar {
 
 #[derive(Clone)]
 enum Backing {
-    Mapped(Mapping),
-    Trapped { region: Arc<dyn Region>, length: u64 },
+    /// Mapped from the start on, and all of it unless there is a rest.
+    Mapped {
+        mapping: Mapping,
+        rest: Option<Trap>,
+    },
+    Trapped(Trap),
+}
+
+/// Accesses one by one, to a BAR of `length` bytes.
+#[derive(Clone)]
+struct Trap {
+    region: Arc<dyn Region>,
+    length: u64,
 }
 
 impl Bar {
     /// A BAR that is this mapping.
     pub const fn mapped(mapping: Mapping) -> Self {
         Self {
-            backing: Backing::Mapped(mapping),
+            backing: Backing::Mapped {
+                mapping,
+                rest: None,
+            },
+        }
+    }
+
+    /// A BAR of `length` bytes that begins with this mapping; accesses behind it go through
+    /// `region`.
+    pub const fn partly_mapped(mapping: Mapping, region: Arc<dyn Region>, length: u64) -> Self {
+        let rest = Some(Trap { region, length });
+        Self {
+            backing: Backing::Mapped { mapping, rest },
         }
     }
 
     /// A BAR of `length` bytes whose every access goes through `region`.
     pub fn trapped(region: Arc<dyn Region>, length: u64) -> Self {
         Self {
-            backing: Backing::Trapped { region, length },
+            backing: Backing::Trapped(Trap { region, length }),
         }
     }
 
     /// Bytes of the BAR.
     pub const fn length(&self) -> u64 {
         match &self.backing {
-            Backing::Mapped(mapping) => mapping.length(),
-            Backing::Trapped { length, .. } => *length,
+            Backing::Mapped {
+                mapping,
+                rest: None,
+            } => mapping.length(),
+            Backing::Mapped {
+                rest: Some(trap), ..
+            }
+            | Backing::Trapped(trap) => trap.length,
         }
     }
 
-    /// Whether accesses are loads and stores of the processor.
+    /// Whether accesses, at least at its start, are loads and stores of the processor.
     pub const fn is_mapped(&self) -> bool {
-        matches!(self.backing, Backing::Mapped(_))
+        matches!(self.backing, Backing::Mapped { .. })
     }
 
     /// Reads a word.
@@ -127,8 +156,11 @@ impl Bar {
     #[inline]
     pub fn read<T: Word>(&self, offset: u64) -> Result<T, BarError> {
         match &self.backing {
-            Backing::Mapped(mapping) => mapping.load(offset),
-            Backing::Trapped { region, length } => read_trapped(&**region, *length, offset),
+            Backing::Mapped { mapping, rest } => match mapping.load(offset) {
+                Ok(value) => Ok(value),
+                Err(error) => read_rest(rest.as_ref(), offset, error),
+            },
+            Backing::Trapped(trap) => trap.read(offset),
         }
     }
 
@@ -139,10 +171,11 @@ impl Bar {
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), BarError> {
         match &self.backing {
-            Backing::Mapped(mapping) => mapping.store(offset, value),
-            Backing::Trapped { region, length } => {
-                write_trapped(&**region, *length, offset, value)
-            }
+            Backing::Mapped { mapping, rest } => match mapping.store(offset, value) {
+                Ok(()) => Ok(()),
+                Err(error) => write_rest(rest.as_ref(), offset, value, error),
+            },
+            Backing::Trapped(trap) => trap.write(offset, value),
         }
     }
 
@@ -225,12 +258,12 @@ impl Bar {
     /// As [`Self::read`]; nothing says then how many reads took place.
     pub fn read_repeated(&self, offset: u64, words: &mut [u32]) -> Result<(), BarError> {
         match &self.backing {
-            Backing::Mapped(mapping) => words
+            Backing::Mapped { .. } => words
                 .iter_mut()
-                .try_for_each(|word| mapping.load(offset).map(|value| *word = value)),
-            Backing::Trapped { region, length } => {
-                check(offset, 4, *length)?;
-                region.read_repeated(offset, words)
+                .try_for_each(|word| self.read32(offset).map(|value| *word = value)),
+            Backing::Trapped(trap) => {
+                trap.check(offset, 4)?;
+                trap.region.read_repeated(offset, words)
             }
         }
     }
@@ -241,12 +274,12 @@ impl Bar {
     /// As [`Self::read_repeated`].
     pub fn write_repeated(&self, offset: u64, words: &[u32]) -> Result<(), BarError> {
         match &self.backing {
-            Backing::Mapped(mapping) => words
+            Backing::Mapped { .. } => words
                 .iter()
-                .try_for_each(|word| mapping.store(offset, *word)),
-            Backing::Trapped { region, length } => {
-                check(offset, 4, *length)?;
-                region.write_repeated(offset, words)
+                .try_for_each(|word| self.write32(offset, *word)),
+            Backing::Trapped(trap) => {
+                trap.check(offset, 4)?;
+                trap.region.write_repeated(offset, words)
             }
         }
     }
@@ -281,32 +314,52 @@ impl BarError {
     }
 }
 
-fn check(offset: u64, size: u64, length: u64) -> Result<(), BarError> {
-    if length < size || offset > length - size || !offset.is_multiple_of(size) {
-        return Err(BarError::refused(offset, size, length));
+impl Trap {
+    fn check(&self, offset: u64, size: u64) -> Result<(), BarError> {
+        let length = self.length;
+        if length < size || offset > length - size || !offset.is_multiple_of(size) {
+            return Err(BarError::refused(offset, size, length));
+        }
+        Ok(())
     }
-    Ok(())
+
+    #[cold]
+    fn read<T: Word>(&self, offset: u64) -> Result<T, BarError> {
+        self.check(offset, T::SIZE as u64)?;
+        let mut bytes = [0; 8];
+        self.region.read(offset, &mut bytes[..T::SIZE])?;
+        Ok(T::from_bytes(&bytes[..T::SIZE]))
+    }
+
+    #[cold]
+    fn write<T: Word>(&self, offset: u64, value: T) -> Result<(), BarError> {
+        self.check(offset, T::SIZE as u64)?;
+        let mut bytes = [0; 8];
+        value.to_bytes(&mut bytes[..T::SIZE]);
+        self.region.write(offset, &bytes[..T::SIZE])
+    }
+}
+
+/// An access that the mapping refused: behind it there may be a rest.
+#[cold]
+fn read_rest<T: Word>(rest: Option<&Trap>, offset: u64, error: BarError) -> Result<T, BarError> {
+    match (rest, error) {
+        (Some(trap), BarError::OutOfBounds { .. }) => trap.read(offset),
+        (_, error) => Err(error),
+    }
 }
 
 #[cold]
-fn read_trapped<T: Word>(region: &dyn Region, length: u64, offset: u64) -> Result<T, BarError> {
-    check(offset, T::SIZE as u64, length)?;
-    let mut bytes = [0; 8];
-    region.read(offset, &mut bytes[..T::SIZE])?;
-    Ok(T::from_bytes(&bytes[..T::SIZE]))
-}
-
-#[cold]
-fn write_trapped<T: Word>(
-    region: &dyn Region,
-    length: u64,
+fn write_rest<T: Word>(
+    rest: Option<&Trap>,
     offset: u64,
     value: T,
+    error: BarError,
 ) -> Result<(), BarError> {
-    check(offset, T::SIZE as u64, length)?;
-    let mut bytes = [0; 8];
-    value.to_bytes(&mut bytes[..T::SIZE]);
-    region.write(offset, &bytes[..T::SIZE])
+    match (rest, error) {
+        (Some(trap), BarError::OutOfBounds { .. }) => trap.write(offset, value),
+        (_, error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -352,5 +405,19 @@ mod tests {
         assert!(matches!(bar.write32(2, 0), Err(BarError::Misaligned { .. })));
         assert!(bar.write_repeated(4094, &[1]).is_err());
         assert!(recorder.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn behind_a_mapping_accesses_go_one_by_one() {
+        let memory = crate::SharedMemory::new("part", 4096).unwrap();
+        let recorder = Arc::new(Recorder::default());
+        let rest = Arc::<Recorder>::clone(&recorder);
+        let bar = Bar::partly_mapped(memory.mapping().clone(), rest, 8192);
+        assert_eq!(bar.length(), 8192);
+        bar.write32(4092, 7).unwrap();
+        assert_eq!(bar.read32(4092), Ok(7));
+        assert_eq!(bar.read32(4096), Ok(0x0101_0101));
+        assert_eq!(*recorder.0.lock().unwrap(), [(4096, 4)]);
+        assert!(bar.read32(8192).is_err() && bar.read32(2).is_err());
     }
 }

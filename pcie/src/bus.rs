@@ -302,7 +302,7 @@ pub fn open(choice: &BusChoice) -> Result<Arc<dyn Bus>, BusError> {
             bus: "sysfs",
             what: "be used by this version; use --bus socket:DIR with a simulated instance",
         }),
-        BusChoice::Socket { directory } => { let _ = directory; todo!() },
+        BusChoice::Socket { directory } => Ok(Arc::new(crate::socket::SocketBus::open(directory)?)),
     }
 }
 

@@ -7,12 +7,14 @@
 //! ```no_run
 //! use std::time::Duration;
 //! use afi_pcie::{BusChoice, Deadline, bus, mailbox::Mailbox, slots};
+//! use afi_proto::mailbox::CommandFlags;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = bus::open(&"socket:/tmp/instance".parse::<BusChoice>()?)?;
 //! for slot in slots::discover(bus.as_ref())? {
 //!     let mailbox = Mailbox::open(bus.as_ref(), &slot)?;
-//!     let metrics = mailbox.describe(&Deadline::after(Duration::from_secs(1)))?;
+//!     let deadline = Deadline::after(Duration::from_secs(1));
+//!     let metrics = mailbox.describe(CommandFlags::empty(), &deadline)?;
 //!     println!("slot {}: {}", slot.index, metrics.status);
 //! }
 //! # Ok(())
@@ -23,16 +25,16 @@ pub mod bar;
 pub mod bus;
 mod deadline;
 mod error;
-//pub mod mailbox;
+pub mod mailbox;
 pub mod mapping;
 pub mod memory;
 pub mod names;
 pub mod slots;
-//pub mod socket;
-//pub mod vfio_user;
+pub mod socket;
+pub mod vfio_user;
 
 pub use bar::{Bar, BarError};
 pub use bus::{Bus, BusChoice, Function, FunctionInfo};
-pub use deadline::{Cancel, Deadline, Ended};
+pub use deadline::{Backoff, Cancel, Deadline, Ended};
 pub use error::BusError;
 pub use memory::SharedMemory;

@@ -6,3 +6,4 @@ pub mod clock;
 pub mod fault;
 pub mod function;
 pub mod image;
+pub mod server;
