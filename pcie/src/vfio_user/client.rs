@@ -427,9 +427,11 @@ impl Client {
         let id = self.id();
         let length = parts.iter().map(|part| part.len()).sum();
         let header = Header::command(id, command, length);
-        let sent = self.connection.send_frame(&header, parts, fds, ANSWER);
-        sent.map_err(|source| self.dies(command, source))?;
-        self.answer(command, id)
+        match self.connection.send_frame(&header, parts, fds, ANSWER) {
+            // A server that ends the connection may have said why before.
+            Ok(()) | Err(ConnectionError::Closed) => self.answer(command, id),
+            Err(source) => Err(self.dies(command, source)),
+        }
     }
 
     /// Sends `count` commands in one piece; gives the id of the first.
