@@ -2,4 +2,14 @@
 //! loads them and verifies what appeared on the bus; and the `afi` command line on top.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod cloud;
+pub mod image;
+pub mod instance;
+pub mod lock;
+pub mod output;
+pub mod pipeline;
 pub mod problem;
+pub mod resolve;
+mod serial;
+pub mod settings;

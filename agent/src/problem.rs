@@ -1,5 +1,10 @@
 //! What every error of this crate can tell beside its text: its class, and what to do.
 
+mod bus;
+mod shell;
+
+pub(crate) use bus::of_io;
+
 /// The class of a failure, which is also the exit code of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,12 +25,42 @@ pub enum Class {
     Mismatch = 7,
     /// The device does not answer any more.
     DeviceGone = 8,
+    /// The caller ended it, by Ctrl-C for example: 128 and the number of SIGINT, as shells count.
+    Interrupted = 130,
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Usage,
+        Self::NotFound,
+        Self::NotPermitted,
+        Self::Busy,
+        Self::TimedOut,
+        Self::Mismatch,
+        Self::DeviceGone,
+        Self::Interrupted,
+    ];
+
     /// The exit code.
     pub const fn exit_code(self) -> u8 {
         self as u8
+    }
+
+    /// What it means, in a few words.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Failed => "it was tried and did not work",
+            Self::Usage => "it was asked for wrongly",
+            Self::NotFound => "there is no such slot, image or device",
+            Self::NotPermitted => "the system or the cloud does not allow it",
+            Self::Busy => "somebody else is using the slot",
+            Self::TimedOut => "it was not done in time",
+            Self::Mismatch => "what is there is not what was wanted: ids, shell or family",
+            Self::DeviceGone => "the device does not answer any more",
+            Self::Interrupted => "it was interrupted",
+        }
     }
 }
 

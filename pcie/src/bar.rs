@@ -287,7 +287,11 @@ impl Bar {
 
 impl fmt::Debug for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.is_mapped() { "mapped" } else { "trapped" };
+        let how = if self.is_mapped() {
+            "mapped"
+        } else {
+            "trapped"
+        };
         write!(f, "Bar({:#x} bytes, {how})", self.length())
     }
 }
@@ -401,8 +405,14 @@ mod tests {
     fn a_refused_access_does_not_reach_the_device() {
         let recorder = Arc::new(Recorder::default());
         let bar = Bar::trapped(Arc::<Recorder>::clone(&recorder), 4096);
-        assert!(matches!(bar.read32(4096), Err(BarError::OutOfBounds { .. })));
-        assert!(matches!(bar.write32(2, 0), Err(BarError::Misaligned { .. })));
+        assert!(matches!(
+            bar.read32(4096),
+            Err(BarError::OutOfBounds { .. })
+        ));
+        assert!(matches!(
+            bar.write32(2, 0),
+            Err(BarError::Misaligned { .. })
+        ));
         assert!(bar.write_repeated(4094, &[1]).is_err());
         assert!(recorder.0.lock().unwrap().is_empty());
     }

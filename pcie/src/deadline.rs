@@ -184,8 +184,14 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60)).with_cancel(&cancel);
         assert_eq!(deadline.check(), Ok(()));
         cancel.cancel();
-        assert_eq!(deadline.pause(Duration::from_secs(60)), Err(Ended::Cancelled));
-        assert_eq!(deadline.at_most(Duration::from_secs(1)).check(), Err(Ended::Cancelled));
+        assert_eq!(
+            deadline.pause(Duration::from_secs(60)),
+            Err(Ended::Cancelled)
+        );
+        assert_eq!(
+            deadline.at_most(Duration::from_secs(1)).check(),
+            Err(Ended::Cancelled)
+        );
     }
 
     #[test]

@@ -153,9 +153,7 @@ impl Mailbox {
         let bdf = slot.mgmt.bdf;
         let open = |source| MailboxError::Open { bdf, source };
         let function = bus.open(bdf).map_err(open)?;
-        let bar = function
-            .bar(BarIndex::BAR0, Caching::None)
-            .map_err(open)?;
+        let bar = function.bar(BarIndex::BAR0, Caching::None).map_err(open)?;
         let mailbox = Self {
             bdf,
             family: slot.family,

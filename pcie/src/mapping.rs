@@ -204,7 +204,11 @@ mod tests {
     fn the_last_word_is_in_and_the_next_one_is_not() {
         let mapping = page();
         assert_eq!(mapping.store(4092, 1_u32), Ok(()));
-        let outside = BarError::OutOfBounds { offset: 4096, size: 4, length: 4096 };
+        let outside = BarError::OutOfBounds {
+            offset: 4096,
+            size: 4,
+            length: 4096,
+        };
         assert_eq!(mapping.load::<u32>(4096), Err(outside));
         assert!(mapping.load::<u64>(4092).is_err());
         assert!(mapping.load::<u32>(u64::MAX).is_err());

@@ -19,8 +19,10 @@ pub fn describe(ids: PciIds) -> String {
     match vendor(ids.vendor) {
         None => format!("unknown vendor {:#06x}", ids.vendor),
         Some(vendor) => {
-            let device = pci_ids::Device::from_vid_pid(ids.vendor, ids.device)
-                .map_or_else(|| format!("device {:#06x}", ids.device), |d| d.name().to_owned());
+            let device = pci_ids::Device::from_vid_pid(ids.vendor, ids.device).map_or_else(
+                || format!("device {:#06x}", ids.device),
+                |d| d.name().to_owned(),
+            );
             format!("{vendor} {device}")
         }
     }
@@ -39,8 +41,14 @@ mod tests {
     fn functions_are_named_by_what_they_are() {
         let name = |vendor, device| describe(PciIds::new(vendor, device, 0, 0));
         assert_eq!(name(0x1D0F, 0x1041), "Amazon.com, Inc. F1 FPGA management");
-        assert_eq!(name(0x1D0F, 0x9048), "Amazon.com, Inc. F2 FPGA application, cleared");
-        assert_eq!(name(0x8086, 0x100E), "Intel Corporation 82540EM Gigabit Ethernet Controller");
+        assert_eq!(
+            name(0x1D0F, 0x9048),
+            "Amazon.com, Inc. F2 FPGA application, cleared"
+        );
+        assert_eq!(
+            name(0x8086, 0x100E),
+            "Intel Corporation 82540EM Gigabit Ethernet Controller"
+        );
         assert_eq!(name(0x1D0F, 0xF0FE), "Amazon.com, Inc. device 0xf0fe");
         assert_eq!(name(0x0666, 0), "unknown vendor 0x0666");
     }

@@ -73,14 +73,23 @@ mod tests {
             function("0000:00:1b.0", 0x1042),
             function("0000:00:1d.0", 0xF001),
         ]);
-        let found: Vec<_> = slots.iter().map(|s| (s.index.0, s.mgmt.bdf.to_string())).collect();
-        assert_eq!(found, [(0, "0000:00:1c.0".into()), (1, "0000:00:1e.0".into())]);
+        let found: Vec<_> = slots
+            .iter()
+            .map(|s| (s.index.0, s.mgmt.bdf.to_string()))
+            .collect();
+        assert_eq!(
+            found,
+            [(0, "0000:00:1c.0".into()), (1, "0000:00:1e.0".into())]
+        );
         assert_eq!(slots[1].app.as_ref().unwrap().ids.device, 0xF001);
     }
 
     #[test]
     fn a_slot_whose_application_function_is_away_is_still_a_slot() {
-        let slots = pair(vec![function("0000:34:00.1", 0x9248), function("0000:35:00.0", 0x9048)]);
+        let slots = pair(vec![
+            function("0000:34:00.1", 0x9248),
+            function("0000:35:00.0", 0x9048),
+        ]);
         assert_eq!(slots.len(), 1);
         assert_eq!(slots[0].family, Family::F2);
         assert_eq!(slots[0].app, None);

@@ -388,6 +388,43 @@ bitflags::bitflags! {
 }
 
 wire!(
+    /// A capability in the reply to DEVICE_GET_REGION_INFO (`struct vfio_info_cap_header`).
+    CapHeader {
+        /// Which capability.
+        id: U16,
+        /// Its version.
+        version: U16,
+        /// Offset of the next one in the body, or 0.
+        next: U32,
+    }
+);
+
+impl CapHeader {
+    /// Only parts of the region may be mapped (`VFIO_REGION_INFO_CAP_SPARSE_MMAP`).
+    pub const SPARSE_MMAP: u16 = 1;
+}
+
+wire!(
+    /// The sparse-mmap capability after its header; `count` [`SparseArea`]s follow.
+    SparseMmap {
+        /// Number of areas.
+        count: U32,
+        /// Zero.
+        reserved: U32,
+    }
+);
+
+wire!(
+    /// A part of a region that may be mapped.
+    SparseArea {
+        /// Offset in the region.
+        offset: U64,
+        /// Bytes.
+        size: U64,
+    }
+);
+
+wire!(
     /// Body of DEVICE_GET_IRQ_INFO and of its reply (`struct vfio_irq_info`).
     IrqInfo {
         /// Bytes of this structure.

@@ -111,7 +111,9 @@ impl Function for SocketFunction {
             .iter()
             .all(|at| at.is_multiple_of(PAGE));
         let inside = range.start < range.end && range.end <= request.memory.length();
-        let fits = request.iova.checked_add(range.end.saturating_sub(range.start));
+        let fits = request
+            .iova
+            .checked_add(range.end.saturating_sub(range.start));
         if !aligned || !inside || fits.is_none() {
             let found = format!(
                 "bytes {:#x} to {:#x} of {:#x} at bus address {:#x}; wanted whole pages inside the memory",
@@ -162,10 +164,7 @@ struct SocketRegion {
 }
 
 impl SocketRegion {
-    fn on(
-        offset: u64,
-        size: usize,
-    ) -> impl FnOnce(ClientError) -> BarError {
+    fn on(offset: u64, size: usize) -> impl FnOnce(ClientError) -> BarError {
         move |error| BarError::Unreachable {
             offset,
             size: size as u64,

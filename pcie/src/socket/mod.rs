@@ -109,7 +109,10 @@ impl SocketBus {
         let function: &dyn Function = &function;
         function.enable(Command::MEMORY_SPACE)?;
         let path = self.layout.record(bdf);
-        let temporary = self.layout.host().join(format!(".{bdf}.{}", std::process::id()));
+        let temporary = self
+            .layout
+            .host()
+            .join(format!(".{bdf}.{}", std::process::id()));
         let write = || {
             fs::File::create(&temporary)?.write_all(&header)?;
             fs::rename(&temporary, &path)

@@ -58,9 +58,15 @@ mod tests {
         let soon = Deadline::after(Duration::from_millis(5));
         assert!(matches!(watch.changed(&soon), Err(Ended::TimedOut { .. })));
         std::fs::remove_file(file("before")).unwrap();
-        assert_eq!(watch.changed(&Deadline::after(Duration::from_secs(5))), Ok(()));
+        assert_eq!(
+            watch.changed(&Deadline::after(Duration::from_secs(5))),
+            Ok(())
+        );
         std::fs::write(file(".new"), "").unwrap();
         std::fs::rename(file(".new"), file("new")).unwrap();
-        assert_eq!(watch.changed(&Deadline::after(Duration::from_secs(5))), Ok(()));
+        assert_eq!(
+            watch.changed(&Deadline::after(Duration::from_secs(5))),
+            Ok(())
+        );
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use afi_proto::vfio_user::{
-    CapHeader, Capabilities, Command, DEFAULT_MAX_TRANSFER, DeviceFlags, DeviceInfo, DmaAccess as DmaBody,
-    DmaFlags, DmaMap, DmaUnmap, Header, HeaderFlags, IrqInfo, IrqSet, IrqSetFlags, RegionAccess,
-    RegionFlags, RegionInfo, SparseArea, SparseMmap, VERSION_MAJOR, VERSION_MINOR, Version, VersionData, VersionDataError,
-    irq, region,
+    CapHeader, Capabilities, Command, DEFAULT_MAX_TRANSFER, DeviceFlags, DeviceInfo,
+    DmaAccess as DmaBody, DmaFlags, DmaMap, DmaUnmap, Header, HeaderFlags, IrqInfo, IrqSet,
+    IrqSetFlags, RegionAccess, RegionFlags, RegionInfo, SparseArea, SparseMmap, VERSION_MAJOR,
+    VERSION_MINOR, Version, VersionData, VersionDataError, irq, region,
 };
 use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
@@ -116,8 +116,7 @@ impl Client {
     /// # Errors
     /// When nobody listens, another client is connected, or the server is no PCI function.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let stream =
-            UnixStream::connect(path).map_err(|source| ClientError::Connect { source })?;
+        let stream = UnixStream::connect(path).map_err(|source| ClientError::Connect { source })?;
         let limit = RegionAccess::SIZE + DEFAULT_MAX_TRANSFER as usize;
         let mut client = Self {
             connection: Connection::new(stream, limit),
@@ -167,7 +166,10 @@ impl Client {
         let mut reply = self.call(command, &[request.as_bytes()], &[])?;
         let info: RegionInfo = body(command, &reply)?;
         if info.index.get() != index {
-            return Err(protocol(command, format!("answered for region {}", info.index)));
+            return Err(protocol(
+                command,
+                format!("answered for region {}", info.index),
+            ));
         }
         let flags = RegionFlags::from_bits_retain(info.flags.get());
         let size = info.size.get();
@@ -421,7 +423,10 @@ impl Client {
             return Err(ClientError::Dead);
         }
         if fds.len() > self.peer_max_fds {
-            let what = format!("the server takes {} descriptors in a message", self.peer_max_fds);
+            let what = format!(
+                "the server takes {} descriptors in a message",
+                self.peer_max_fds
+            );
             return Err(protocol(command, what));
         }
         let id = self.id();
@@ -513,7 +518,10 @@ impl Client {
             return Ok(frame);
         }
         self.dead = true;
-        Err(protocol(command, "the server asks and does not answer".into()))
+        Err(protocol(
+            command,
+            "the server asks and does not answer".into(),
+        ))
     }
 
     /// Serves a command of the server: an access to memory that was mapped for it.
@@ -535,9 +543,7 @@ impl Client {
                     Err(errno) => errno,
                 }
             }
-            (Command::DMA_WRITE, Ok((access, data)))
-                if access.count.get() == data.len() as u64 =>
-            {
+            (Command::DMA_WRITE, Ok((access, data))) if access.count.get() == data.len() as u64 => {
                 match self.maps.write(access.address.get(), data) {
                     Ok(()) => return reply(&[access.as_bytes()]),
                     Err(errno) => errno,
@@ -603,7 +609,9 @@ fn first_mappable(body: &[u8], info: &RegionInfo) -> u64 {
             let areas = SparseMmap::read_from_prefix(rest).map(|(sparse, areas)| {
                 let (areas, _) = areas.as_chunks::<{ SparseArea::SIZE }>();
                 let count = (sparse.count.get() as usize).min(areas.len());
-                let areas = areas[..count].iter().map(|area| zerocopy::transmute!(*area));
+                let areas = areas[..count]
+                    .iter()
+                    .map(|area| zerocopy::transmute!(*area));
                 areas.collect::<Vec<SparseArea>>()
             });
             let first = areas.iter().flatten().find(|area| area.offset.get() == 0);

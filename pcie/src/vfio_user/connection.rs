@@ -230,8 +230,8 @@ impl Connection {
             return Err(ConnectionError::TimedOut { after: allowed });
         }
         // Rounded up, so that a last fraction of a millisecond is slept and not spun.
-        let timeout = PollTimeout::try_from(left + Duration::from_millis(1))
-            .unwrap_or(PollTimeout::MAX);
+        let timeout =
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.stream.as_fd(), flags)], timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(source) => Err(ConnectionError::Io { source }),
@@ -293,7 +293,11 @@ mod tests {
         let (mut peer, mut connection) = pair(16);
         let bytes: Vec<u8> = [1, 2]
             .iter()
-            .flat_map(|id| Header::command(*id, Command::DEVICE_RESET, 0).as_bytes().to_vec())
+            .flat_map(|id| {
+                Header::command(*id, Command::DEVICE_RESET, 0)
+                    .as_bytes()
+                    .to_vec()
+            })
             .collect();
         peer.write_all(&bytes).unwrap();
         assert_eq!(connection.receive(SOON).unwrap().header.id.get(), 1);
@@ -309,11 +313,14 @@ mod tests {
         let memory = crate::SharedMemory::new("fd", 4096).unwrap();
         memory.mapping().store(0, 0x2A_u8).unwrap();
         let header = Header::command(1, Command::DMA_MAP, 0);
-        left.send_frame(&header, &[], &[memory.as_fd()], SOON).unwrap();
+        left.send_frame(&header, &[], &[memory.as_fd()], SOON)
+            .unwrap();
         left.send_frame(&header, &[], &[], SOON).unwrap();
         let mut frame = right.receive(SOON).unwrap();
         let mut byte = [0];
-        File::from(frame.fds.remove(0)).read_exact(&mut byte).unwrap();
+        File::from(frame.fds.remove(0))
+            .read_exact(&mut byte)
+            .unwrap();
         assert_eq!(byte, [0x2A]);
         assert!(right.receive(SOON).unwrap().fds.is_empty());
     }
@@ -326,7 +333,10 @@ mod tests {
             header.size = size.into();
             peer.write_all(header.as_bytes()).unwrap();
             let error = connection.try_receive().unwrap_err();
-            assert!(matches!(error, ConnectionError::Size { .. }), "{size}: {error}");
+            assert!(
+                matches!(error, ConnectionError::Size { .. }),
+                "{size}: {error}"
+            );
             assert_eq!(connection.body.capacity(), 0);
         }
     }
@@ -342,7 +352,10 @@ mod tests {
         let fds = vec![file.as_fd(); MAX_FDS + 1];
         let header = Header::command(1, Command::VERSION, 0);
         left.send_frame(&header, &[], &fds, SOON).unwrap();
-        assert!(matches!(right.try_receive(), Err(ConnectionError::TooManyFds)));
+        assert!(matches!(
+            right.try_receive(),
+            Err(ConnectionError::TooManyFds)
+        ));
         let before = open();
         drop(right);
         assert!(open() + MAX_FDS / 2 < before, "descriptors stay open");
@@ -355,7 +368,10 @@ mod tests {
         assert!(matches!(stalled, ConnectionError::TimedOut { .. }));
         peer.write_all(&[1, 2, 3]).unwrap();
         drop(peer);
-        assert!(matches!(connection.receive(SOON), Err(ConnectionError::Truncated)));
+        assert!(matches!(
+            connection.receive(SOON),
+            Err(ConnectionError::Truncated)
+        ));
         let (peer, mut connection) = pair(16);
         drop(peer);
         assert!(matches!(connection.try_receive(), Ok(Received::Closed)));
@@ -365,7 +381,9 @@ mod tests {
     fn a_peer_that_does_not_read_ends_the_send() {
         let (_peer, connection) = pair(16);
         let data = vec![0; 8 << 20];
-        let error = connection.send(&[&data], &[], Duration::from_millis(5)).unwrap_err();
+        let error = connection
+            .send(&[&data], &[], Duration::from_millis(5))
+            .unwrap_err();
         assert!(matches!(error, ConnectionError::TimedOut { .. }));
     }
 

@@ -8,9 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg,
-};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 
 /// Descriptors that one message may carry. Linux itself passes at most 253 (`SCM_MAX_FD`); the
 /// largest use is a descriptor for each of the 33 MSI-X vectors of an F1 card.
@@ -39,7 +37,11 @@ pub(super) fn receive(stream: &UnixStream, buffer: &mut [u8]) -> Result<Chunk, E
             if let ControlMessageOwned::ScmRights(received) = item {
                 // SAFETY: the kernel has just made these descriptors for this process, in this
                 // call, and nothing else knows their numbers: each has exactly one owner, here.
-                fds.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                fds.extend(
+                    received
+                        .into_iter()
+                        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+                );
             }
         }
     }

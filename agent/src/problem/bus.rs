@@ -1,0 +1,93 @@
+//! Classes and remedies of what the bus reports.
+
+use std::io;
+
+use afi_pcie::{BarError, BusError, Ended};
+
+use super::{Class, Problem};
+
+impl Problem for Ended {
+    fn class(&self) -> Class {
+        match self {
+            Self::TimedOut { .. } => Class::TimedOut,
+            Self::Cancelled => Class::Interrupted,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::TimedOut { .. } => Some("allow more time with --timeout".to_owned()),
+            Self::Cancelled => None,
+        }
+    }
+}
+
+impl Problem for BusError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoBus { source, .. } | Self::Io { source, .. } => of_io(source),
+            Self::NotFound { .. } | Self::NoBar { .. } | Self::NoConfig { .. } => Class::NotFound,
+            Self::InUse { .. } => Class::Busy,
+            Self::Gone { .. } => Class::DeviceGone,
+            Self::TimedOut { .. } => Class::TimedOut,
+            Self::Wait { source, .. } => source.class(),
+            Self::Bar { source, .. } => source.class(),
+            Self::Unsupported { .. } => Class::Usage,
+            Self::Refused { .. } | Self::Protocol { .. } => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::NoBus { .. } => {
+                "name the bus with --bus or AFI_BUS: 'sysfs' on an FPGA instance, \
+                 'socket:DIR' with a simulated one"
+            }
+            Self::NotFound { .. } => "'afi list' shows the slots and their functions",
+            Self::InUse { .. } => "end the other process, or wait for it",
+            Self::Gone { .. } => GONE,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run this as root, or as a member of the group that owns the device's files"
+            }
+            Self::Wait { source, .. } => return source.remedy(),
+            Self::TimedOut { .. } => "allow more time with --timeout",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl Problem for BarError {
+    fn class(&self) -> Class {
+        match self {
+            Self::OutOfBounds { .. } | Self::Misaligned { .. } => Class::Usage,
+            Self::Unreachable { .. } => Class::DeviceGone,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::OutOfBounds { .. } => {
+                Some("an access has to begin and end inside the BAR".to_owned())
+            }
+            Self::Misaligned { size, .. } => {
+                Some(format!("the offset has to be a multiple of {size}"))
+            }
+            Self::Unreachable { .. } => Some(GONE.to_owned()),
+        }
+    }
+}
+
+/// What to do when a card does not answer.
+pub(super) const GONE: &str =
+    "reset the slot or rescan the bus; if it stays away, stop and start the instance";
+
+/// The class of what the system said about a file.
+pub(crate) fn of_io(error: &io::Error) -> Class {
+    match error.kind() {
+        io::ErrorKind::NotFound => Class::NotFound,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::NotPermitted,
+        io::ErrorKind::TimedOut => Class::TimedOut,
+        _ => Class::Failed,
+    }
+}
