@@ -168,9 +168,8 @@ impl Bus for SocketBus {
 
     fn watch(&self) -> Result<Box<dyn Watch>, BusError> {
         let directory = self.layout.host();
-        let watch = DirectoryWatch::new(&directory)
-            .map_err(|errno| BusError::io("watch", &directory)(errno.into()))?;
-        Ok(Box::new(watch))
+        let watch = DirectoryWatch::new(directory.clone());
+        Ok(Box::new(watch.map_err(BusError::io("watch", directory))?))
     }
 
     fn lock_directory(&self) -> PathBuf {
