@@ -377,7 +377,13 @@ fn descriptors_without_end_cost_the_sender_its_connection() {
     sendmsg::<UnixAddr>(fd, &bytes, &control, MsgFlags::empty(), None).unwrap();
     let mut stream = stream;
     assert!(receive(&mut stream).is_none());
+    drop(stream);
     rig.assert_alive();
+    let null = std::fs::read_dir("/proc/self/fd").unwrap().filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        std::fs::read_link(path).is_ok_and(|target| target.ends_with("dev/null"))
+    });
+    assert!(null.count() < 100, "descriptors of the refused message stay open");
 }
 
 #[test]

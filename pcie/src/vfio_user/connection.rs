@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::descriptors;
 pub use super::descriptors::MAX_FDS;
+use super::descriptors::{self, Control};
 
 /// A message with what came beside it.
 #[derive(Debug)]
@@ -79,11 +79,12 @@ pub struct Connection {
     have: usize,
     body: Vec<u8>,
     fds: Vec<OwnedFd>,
+    control: Control,
 }
 
 impl Connection {
     /// Messages over `stream`, with bodies of at most `body_limit` bytes.
-    pub const fn new(stream: UnixStream, body_limit: usize) -> Self {
+    pub fn new(stream: UnixStream, body_limit: usize) -> Self {
         Self {
             stream,
             body_limit,
@@ -91,6 +92,7 @@ impl Connection {
             have: 0,
             body: Vec::new(),
             fds: Vec::new(),
+            control: Control::new(),
         }
     }
 
@@ -117,7 +119,7 @@ impl Connection {
                 self.body.resize(at + missing.min(64 << 10), 0);
                 &mut self.body[at..]
             };
-            let chunk = match descriptors::receive(&self.stream, room) {
+            let chunk = match descriptors::receive(&self.stream, room, &mut self.control) {
                 Ok(chunk) => chunk,
                 Err(Errno::EAGAIN) => return Ok(Received::Partial),
                 Err(Errno::EINTR) => continue,
@@ -125,7 +127,7 @@ impl Connection {
                 Err(source) => return Err(ConnectionError::Io { source }),
             };
             self.fds.extend(chunk.fds);
-            if chunk.fds_lost || self.fds.len() > MAX_FDS {
+            if self.fds.len() > MAX_FDS {
                 return Err(ConnectionError::TooManyFds);
             }
             match (chunk.bytes, self.have) {

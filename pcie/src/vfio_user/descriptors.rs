@@ -10,9 +10,13 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 
-/// Descriptors that one message may carry. Linux itself passes at most 253 (`SCM_MAX_FD`); the
-/// largest use is a descriptor for each of the 33 MSI-X vectors of an F1 card.
+/// Descriptors that one message may carry. The largest use is one for each of the 33 MSI-X vectors
+/// of an F1 card.
 pub const MAX_FDS: usize = 64;
+/// Descriptors that Linux passes with one message at most (`SCM_MAX_FD`, `include/net/scm.h`). There
+/// is always room for them all: the kernel installs those that fit, and of a list that is cut short
+/// `nix` tells nothing, so they could never be closed.
+const KERNEL_MAX_FDS: usize = 253;
 
 /// What one receive gave.
 pub(super) struct Chunk {
@@ -20,36 +24,39 @@ pub(super) struct Chunk {
     pub(super) bytes: usize,
     /// Descriptors beside them.
     pub(super) fds: Vec<OwnedFd>,
-    /// Whether there were more descriptors than room; those are lost.
-    pub(super) fds_lost: bool,
+}
+
+/// Room for what comes beside the bytes, to be kept from one receive to the next.
+#[derive(Debug)]
+pub(super) struct Control(Vec<u8>);
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Self(cmsg_space!([RawFd; KERNEL_MAX_FDS]))
+    }
 }
 
 /// Receives what is there, without waiting.
-pub(super) fn receive(stream: &UnixStream, buffer: &mut [u8]) -> Result<Chunk, Errno> {
-    let mut control = cmsg_space!([RawFd; MAX_FDS]);
+pub(super) fn receive(
+    stream: &UnixStream,
+    buffer: &mut [u8],
+    control: &mut Control,
+) -> Result<Chunk, Errno> {
     let mut slices = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
+    let room = Some(&mut control.0[..]);
+    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut slices, room, flags)?;
     let mut fds = Vec::new();
-    // A control buffer that the kernel had to cut short still holds the descriptors that fit.
-    if let Ok(control) = message.cmsgs() {
-        for item in control {
-            if let ControlMessageOwned::ScmRights(received) = item {
-                // SAFETY: the kernel has just made these descriptors for this process, in this
-                // call, and nothing else knows their numbers: each has exactly one owner, here.
-                fds.extend(
-                    received
-                        .into_iter()
-                        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                );
-            }
+    for item in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(received) = item {
+            // SAFETY: the kernel has just made these descriptors for this process, in this call,
+            // and nothing else knows their numbers: each has exactly one owner, here.
+            let own = |fd| unsafe { OwnedFd::from_raw_fd(fd) };
+            fds.extend(received.into_iter().map(own));
         }
     }
-    Ok(Chunk {
-        bytes: message.bytes,
-        fds,
-        fds_lost: message.flags.contains(MsgFlags::MSG_CTRUNC),
-    })
+    let bytes = message.bytes;
+    Ok(Chunk { bytes, fds })
 }
 
 /// Sends as much as fits now, without waiting and without SIGPIPE. Descriptors go with the first
