@@ -86,7 +86,10 @@ pub enum MailboxError {
         what: &'static str,
     },
     /// The shell answered with an error.
-    #[error("the shell behind {bdf} refused to {command}: {error}{}", wanted(*.wanted_version))]
+    #[error(
+        "the shell behind {bdf} refused to {command}: {error}: {}{}",
+        .error.meaning(), wanted(*.wanted_version)
+    )]
     Shell {
         /// The management function.
         bdf: Bdf,

@@ -135,7 +135,7 @@ error_codes! {
     SOFTWARE_PROBLEM = 24, "software-problem", "the management software met what it did not expect",
         "report this";
     UNRESPONSIVE = 25, "unresponsive", "the FPGA does not answer",
-        "reset the slot; if it stays, stop and start the instance";
+        "clear the slot; if it stays, stop and start the instance";
     RL_RELOAD_NEEDED = 26, "err-rl-reload-needed-drop-pci-link", "the shell has to reload first",
         "load again; the reload is agreed to on the way";
     INCOMPATIBLE_FLAGS = 27, "err-incompatible-afi-cmd-flags", "the options of the load exclude each other",

@@ -264,6 +264,16 @@ mod tests {
         assert_eq!(host.vectors(), [0]);
         write32(&*rig.app, BarIndex::BAR2, 0x801C, 0);
         assert_eq!(host.vectors(), [0, 1]);
+        write32(&*rig.app, BarIndex::BAR2, 0x801C, 1);
+        rig.set_ocl(0xD00, 0b10);
+        rig.app.reset();
+        rig.app.write_config(COMMAND, &[6]);
+        assert_eq!(
+            read32(&*rig.app, BarIndex::BAR2, 0x8FE0),
+            0,
+            "a reset forgets"
+        );
+        assert_eq!(host.vectors(), [0, 1]);
         // The function mask holds back all of them: MSI-X on, masked.
         rig.app.write_config(0x63, &[0xC0]);
         rig.set_ocl(0xD00, 0b100);

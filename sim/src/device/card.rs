@@ -81,6 +81,9 @@ impl fmt::Debug for CardConfig {
 
 /// An FPGA card. It starts cleared, as an instance's firmware leaves it: BARs have addresses, and
 /// the functions answer accesses to them; bus mastering of the AppPF is on.
+///
+/// Custom logic acts with the card's lock held, and so does what it does to its host. A
+/// [`HostPort`] must not access the card from within a call, and must answer in bounded time.
 pub struct Card {
     config: Arc<CardConfig>,
     state: Mutex<State>,

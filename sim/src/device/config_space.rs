@@ -4,8 +4,8 @@
 //! the masks alone: the bits below a BAR's size cannot be written.
 //!
 //! Capabilities stand where `lspci` shows them on an F1 instance: power management at 0x40, MSI-X
-//! at 0x60, PCI Express at 0x70 (`cl_dram_dma/software/runtime`, interrupt example's README). The
-//! one difference: those functions tell no function-level reset, and these do, because a guest or a
+//! at 0x60, PCI Express at 0x70 (aws-fpga-app-notes, `Using-PCIe-Interrupts/README.md`). The one
+//! difference: those functions tell no function-level reset, and these do, because a guest or a
 //! vfio-user client needs one.
 
 use afi_proto::config_space::{

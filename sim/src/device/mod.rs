@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `card` | what is a card made of, and how do accesses reach it? |
 //! | `mgmt`, `app` | what do the BARs of each function do? |
+//! | `access`, `lanes` | how does an access of any size reach the custom logic? |
 //! | `config_space`, `msix` | what does the PCI side look like? |
 //! | `mailbox`, `commands` | how does the host talk to the shell? |
 //! | `slot`, `verdict`, `cache` | what does the shell do with a load? |

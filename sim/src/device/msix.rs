@@ -11,8 +11,9 @@ use afi_proto::config_space::MSIX_ENTRY_SIZE;
 
 use crate::function::HostPort;
 
-/// The BAR that holds table and pending bits, and where: `lspci` on F1 (interrupt example's README)
-/// shows 33 vectors, BAR2, 0x8000 and 0x8FE0. The F2 shells are not documented; they get the same.
+/// The BAR that holds table and pending bits. `lspci` on F1 shows 33 vectors, BAR2, 0x8000 and 0x8FE0
+/// (aws-fpga-app-notes, `Using-PCIe-Interrupts/README.md`). The F2 shells are not documented; they
+/// get the same.
 pub(super) const BAR: BarIndex = BarIndex::BAR2;
 /// Offset of the table in the BAR.
 pub(super) const TABLE: u64 = 0x8000;

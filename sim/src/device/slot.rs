@@ -250,7 +250,6 @@ impl Slot {
             None => false,
             Some(Verdict::Gated) => true,
             Some(Verdict::Failed | Verdict::Refused) => {
-                self.lose_memory();
                 return self.rest(
                     SlotStatus::LOAD_FAILED,
                     error.unwrap_or(ErrorCode::UNSPECIFIED),

@@ -8,7 +8,7 @@ use afi_proto::mailbox::{
     CommandFlags, ErrorReply, Header, LoadRequest, MailboxStatus, Metrics, MgmtRegister, Opcode,
     encode, parse, words,
 };
-use afi_proto::{AgfiId, BarIndex, Family, PciIds};
+use afi_proto::{AgfiId, BarIndex, Family, PciIds, ShellVersion};
 
 use super::{Card, CardConfig, Timing};
 use crate::clock::Clock;
@@ -126,11 +126,16 @@ pub(crate) const LOAD: Duration = Duration::from_millis(30);
 
 impl Rig {
     pub(crate) fn new(family: Family, images: Vec<SlotImage>) -> Self {
+        Self::with_shell(family, family.profile().current_shell().version, images)
+    }
+
+    pub(crate) fn with_shell(family: Family, shell: ShellVersion, images: Vec<SlotImage>) -> Self {
         let images = images.into_iter().map(|image| (image.agfi, image));
         let images = Arc::new(Images(images.collect()));
         let clock = Clock::stepped();
         let faults = Arc::new(FaultPlan::none());
         let card = Card::new(CardConfig {
+            shell,
             clock: clock.clone(),
             faults: Arc::clone(&faults),
             models: ModelRegistry::builtin().with("probe", || Box::new(Probe::default())),

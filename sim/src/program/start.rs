@@ -31,7 +31,8 @@ pub(super) fn start(args: &InstanceArgs, directory: &Path) -> Result<Running> {
     let catalog = SharedCatalog::new(catalog);
     let region = args.region.parse()?;
     let identity = InstanceIdentity::simulated_in(region, args.family, args.slots);
-    let faults = Arc::new(FaultPlan::new(args.seed, args.faults.clone()));
+    // Faults come after boot: the host has found its cards by then.
+    let faults = Arc::new(FaultPlan::new(args.seed, Vec::new()));
     let clock = Clock::automatic();
     let images = InstanceImages::new(catalog.clone(), identity.region.clone(), identity.account);
     let instance = Instance::new(InstanceConfig {
@@ -41,6 +42,7 @@ pub(super) fn start(args: &InstanceArgs, directory: &Path) -> Result<Running> {
         ..InstanceConfig::new(args.family, args.slots, Arc::new(images))
     });
     let served = instance.serve(directory)?;
+    faults.set(args.faults.clone());
     let state = directory.join("state");
     fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let cloud = CloudServer::start(CloudConfig {

@@ -78,6 +78,17 @@ fn a_load_is_busy_for_its_time_and_then_the_image_is_there() {
 }
 
 #[test]
+fn timeouts_during_a_load_end_with_it() {
+    let rig = rig();
+    rig.load(1, Flags::empty()).unwrap();
+    rig.clock.step(LOAD - TICK);
+    assert_eq!(rig.ocl(0x508), u32::MAX);
+    rig.clock.step(TICK);
+    assert_eq!(rig.ocl(0x508), 0xDEAD_DEAD);
+    assert_eq!(rig.hardware().body.ocl_timeout.count, 1);
+}
+
+#[test]
 fn a_busy_slot_refuses_everything_but_metrics() {
     let rig = rig();
     rig.load(1, Flags::empty()).unwrap();
@@ -228,6 +239,13 @@ fn retention_has_its_conditions() {
     let rig = Rig::new(family, vec![retaining]);
     load_and_wait(&rig, 1);
     assert_eq!(rig.load(1, RETAIN), Err(18), "F2 has no retention");
+
+    let old = ShellVersion(0x0714_17D3);
+    let mut before_1_4 = image(Family::F1, 1, "cl_dram_dma");
+    before_1_4.shell = old;
+    let rig = Rig::with_shell(Family::F1, old, vec![before_1_4]);
+    load_and_wait(&rig, 1);
+    assert_eq!(rig.load(1, RETAIN), Err(18), "the shell is older than 1.4");
 }
 
 #[test]
@@ -319,6 +337,12 @@ fn what_the_bus_shows_can_differ_from_what_the_shell_says() {
     assert!(ids_on_bus(&rig).is_absent());
     assert_eq!(rig.ocl(0x500), u32::MAX);
     load_and_wait(&rig, 1);
+    assert!(rig.app.is_present());
+    rig.fault("app-missing=1");
+    load_and_wait(&rig, 1);
+    assert!(!rig.app.is_present());
+    rig.clear().unwrap();
+    rig.clock.step(CLEAR);
     assert!(rig.app.is_present());
 
     let command = || {
