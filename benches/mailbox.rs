@@ -11,7 +11,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn mailbox(c: &mut Criterion) {
     let bench = Bench::start().expect("a simulated instance");
     let mut group = c.benchmark_group("mailbox round trip");
-    for (name, bus) in [("in process", &bench.in_process), ("vfio-user socket", &bench.socket)] {
+    for (name, bus) in [
+        ("in process", &bench.in_process),
+        ("vfio-user socket", &bench.socket),
+    ] {
         let mailbox = Bench::mailbox(bus.as_ref()).expect("the slot's mailbox");
         let flags = CommandFlags::GET_HW_METRICS;
         group.bench_function(name, |b| {

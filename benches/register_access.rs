@@ -21,7 +21,9 @@ fn offsets() -> Vec<u64> {
         state ^= state << 17;
         state % (WINDOW / 4) * 4
     };
-    std::iter::repeat_with(next).take(ACCESSES as usize).collect()
+    std::iter::repeat_with(next)
+        .take(ACCESSES as usize)
+        .collect()
 }
 
 fn registers(c: &mut Criterion) {
@@ -56,7 +58,11 @@ fn registers(c: &mut Criterion) {
         b.iter(|| {
             for offset in &offsets {
                 // SAFETY: as above.
-                unsafe { plain.byte_add(*offset as usize).write_volatile(*offset as u32) };
+                unsafe {
+                    plain
+                        .byte_add(*offset as usize)
+                        .write_volatile(*offset as u32)
+                };
             }
         });
     });

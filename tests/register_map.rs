@@ -43,7 +43,10 @@ fn management_registers() {
 #[test]
 fn message_header() {
     // struct afi_cmd_hdr: version, op, len_flags, id.
-    let bytes = encode(Header::response(Opcode(0x0A0B_0C0D), 0x0102_0304), &[0xEE; 5]);
+    let bytes = encode(
+        Header::response(Opcode(0x0A0B_0C0D), 0x0102_0304),
+        &[0xEE; 5],
+    );
     let expected = [
         [0x02, 0x00, 0x01, 0x00],
         [0x0D, 0x0C, 0x0B, 0x0A],
@@ -93,7 +96,10 @@ fn command_flags() {
 
 /// Metrics in which every field has a value of its own.
 fn distinct(family: Family) -> Metrics {
-    let counter = |n: u32| AddressCount { address: u64::from(0xA0 + n), count: 0xC0 + n };
+    let counter = |n: u32| AddressCount {
+        address: u64::from(0xA0 + n),
+        count: 0xC0 + n,
+    };
     let is_f1 = family == Family::F1;
     let interfaces = if is_f1 { 4 } else { 1 };
     let mut clocks_hz = [[0; 7]; 3];
@@ -118,9 +124,18 @@ fn distinct(family: Family) -> Metrics {
             virtual_jtag: (!is_f1).then_some((0x31, 0x32)),
             pcim_writes: 0x33,
             pcim_reads: 0x34,
-            ddr: (0..interfaces).map(|n| DdrCounts { writes: 0x40 + n, reads: 0x50 + n }).collect(),
+            ddr: (0..interfaces)
+                .map(|n| DdrCounts {
+                    writes: 0x40 + n,
+                    reads: 0x50 + n,
+                })
+                .collect(),
             clocks_hz,
-            power: Power { mean: 0x61, max: 0x62, last: 0x63 },
+            power: Power {
+                mean: 0x61,
+                max: 0x62,
+                last: 0x63,
+            },
             cached: (0..16).map(|n| AgfiId::from_cached(0x70 + n)).collect(),
             flags: 0x91,
         },
@@ -142,9 +157,17 @@ fn check(block: &[u8], fields: &[(&str, usize, u64)]) -> usize {
 /// What follows the counters in both families.
 fn tail() -> Vec<(&'static str, usize, u64)> {
     let clocks = (0..21).map(|n| ("clock", 8, 0x100 + n));
-    let power = [("power mean", 8, 0x61), ("power max", 8, 0x62), ("power", 8, 0x63)];
+    let power = [
+        ("power mean", 8, 0x61),
+        ("power max", 8, 0x62),
+        ("power", 8, 0x63),
+    ];
     let cached = (0..16).map(|n| ("cached agfi", 8, 0x70 + n));
-    clocks.chain(power).chain(cached).chain([("flags", 8, 0x91)]).collect()
+    clocks
+        .chain(power)
+        .chain(cached)
+        .chain([("flags", 8, 0x91)])
+        .collect()
 }
 
 #[test]
@@ -188,7 +211,10 @@ fn metrics_of_f1() {
         ("pcim_read_count", 8, 0x34),
     ];
     for n in 0..4 {
-        fields.extend([("ddr write_count", 8, 0x40 + n), ("ddr read_count", 8, 0x50 + n)]);
+        fields.extend([
+            ("ddr write_count", 8, 0x40 + n),
+            ("ddr read_count", 8, 0x50 + n),
+        ]);
     }
     fields.extend(tail());
     assert_eq!(check(&payload[80..], &fields), 504);
@@ -311,7 +337,12 @@ fn functions_and_bars() {
     const K: u64 = 1 << 10;
     const M: u64 = 1 << 20;
     const G: u64 = 1 << 30;
-    let f1_app = [(0, 32 * M, false), (1, 2 * M, false), (2, 64 * K, true), (4, 128 * G, true)];
+    let f1_app = [
+        (0, 32 * M, false),
+        (1, 2 * M, false),
+        (2, 64 * K, true),
+        (4, 128 * G, true),
+    ];
     let f2_app = [(0, 64 * M, true), (2, 64 * K, true), (4, 128 * G, true)];
     let mgmt = [(0, 16 * K, true), (2, 16 * K, true), (4, 4 * M, true)];
     let cases = [
@@ -320,13 +351,22 @@ fn functions_and_bars() {
     ];
     for (family, mgmt_device, cleared_device, app) in cases {
         let profile = family.profile();
-        assert_eq!((profile.mgmt.vendor, profile.mgmt.device), (0x1D0F, mgmt_device));
-        assert_eq!((profile.cleared.vendor, profile.cleared.device), (0x1D0F, cleared_device));
+        assert_eq!(
+            (profile.mgmt.vendor, profile.mgmt.device),
+            (0x1D0F, mgmt_device)
+        );
+        assert_eq!(
+            (profile.cleared.vendor, profile.cleared.device),
+            (0x1D0F, cleared_device)
+        );
         for (specs, expected) in [(profile.app_bars, app), (profile.mgmt_bars, &mgmt[..])] {
             assert_eq!(specs.len(), expected.len());
             for (spec, (index, size, is_64bit)) in specs.iter().zip(expected) {
                 assert_eq!(spec.index, BarIndex::new(*index).unwrap());
-                assert_eq!((spec.size, spec.is_64bit, spec.prefetchable), (*size, *is_64bit, *is_64bit));
+                assert_eq!(
+                    (spec.size, spec.is_64bit, spec.prefetchable),
+                    (*size, *is_64bit, *is_64bit)
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What can be asked of a cloud: which images there are.
 //!
-//! The one implementation so far is [`aws`], the EC2 API. It is behind the cargo feature `aws`, as
-//! its client is large; without the feature the program still knows what it resolved before.
+//! The one implementation so far is the EC2 API. It is behind the cargo feature `aws`, as its
+//! client is large; without the feature the program still knows what it resolved before.
 
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -56,7 +56,7 @@ use run::{Failed, Run};
 /// apart (`fpga_hal_mbox.c`).
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a load or clear is tried again unless the caller says otherwise. With 5 to 10 % of
-/// loads failing at boot (aws-fpga issue 634), three more tries leave one failure in ten thousand.
+/// loads failing at boot (aws-fpga #634), three more tries leave one failure in ten thousand.
 pub const RETRIES: u32 = 3;
 
 /// What operations work with.

@@ -138,7 +138,8 @@ impl Resolver {
             Ok(answer) => self.take(wanted, &place, answer, deadline),
             Err(error) if stands_in && error.is_outage() => {
                 let error = chain(&error);
-                tracing::warn!(%wanted, error, "the API is away: using the cache");
+                // Not a warning: who asked is told in the answer.
+                tracing::info!(%wanted, error, "the API is away: using the cache");
                 known.only(wanted, &place, CacheReason::ApiAway { error })
             }
             Err(source) => Err(ResolveError::Cloud {

@@ -19,8 +19,16 @@ const IMAGES: [&str; 2] = ["agfi-0f1f1000000000001", "agfi-0f1f1000000000002"];
 fn main() -> Result<()> {
     let mut rows = vec![["what", "measured", "promised"].map(str::to_owned)];
     let (load, overhead) = load()?;
-    rows.push(row("load that changes ids, above the device's own time", overhead, "20 ms"));
-    rows.push(row(&format!("the same, in all (a third of {LOAD_TIME} ms is the device's)"), load, "-"));
+    rows.push(row(
+        "load that changes ids, above the device's own time",
+        overhead,
+        "20 ms",
+    ));
+    rows.push(row(
+        &format!("the same, in all (a third of {LOAD_TIME} ms is the device's)"),
+        load,
+        "-",
+    ));
     let sim = Sim::f1().slots(8).start();
     rows.push(row("afi list, 8 slots", median(&sim, "list"), "30 ms"));
     rows.push(row("afi describe 0", median(&sim, "describe 0"), "-"));

@@ -172,7 +172,11 @@ impl SimFunction {
     fn config_range(&self, offset: u16, length: usize) -> Result<(), BusError> {
         if usize::from(offset) + length > config_space::SIZE {
             let bdf = self.bdf();
-            return Err(BusError::NoConfig { bdf, offset, length });
+            return Err(BusError::NoConfig {
+                bdf,
+                offset,
+                length,
+            });
         }
         Ok(())
     }

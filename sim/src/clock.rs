@@ -29,7 +29,9 @@ impl Clock {
     pub fn now(&self) -> Duration {
         match &self.0 {
             Source::Automatic(start) => start.elapsed(),
-            Source::Stepped(nanoseconds) => Duration::from_nanos(nanoseconds.load(Ordering::SeqCst)),
+            Source::Stepped(nanoseconds) => {
+                Duration::from_nanos(nanoseconds.load(Ordering::SeqCst))
+            }
         }
     }
 

@@ -87,30 +87,150 @@ impl Kind {
     pub const ALL: &'static [(Self, &'static str, ValueKind, &'static str)] = {
         use ValueKind as V;
         &[
-            (Self::MailboxSilent, "mailbox-silent", V::OptionalCount, "the mailbox never takes a request"),
-            (Self::MailboxMute, "mailbox-mute", V::OptionalCount, "the mailbox takes requests and never answers"),
-            (Self::BusyForever, "busy-forever", V::None, "the slot is busy and stays so"),
-            (Self::BusyLoads, "busy-loads", V::Count, "the first N loads are refused as busy"),
-            (Self::ResponseMalformed, "response-malformed", V::OptionalCount, "the header of a response is nonsense"),
-            (Self::ResponseTruncated, "response-truncated", V::OptionalCount, "a response is shorter than it tells"),
-            (Self::ResponseOversized, "response-oversized", V::OptionalCount, "a response tells more words than the mailbox has"),
-            (Self::ResponseStale, "response-stale", V::OptionalCount, "a response to somebody else comes before the right one"),
-            (Self::ResponseStaleForever, "response-stale-forever", V::None, "only responses to somebody else come"),
-            (Self::ResponseWrongOpcode, "response-wrong-opcode", V::OptionalCount, "a response is of another kind than the request"),
-            (Self::LoadError, "load-error", V::Error, "a load ends in this error"),
-            (Self::ClearError, "clear-error", V::Error, "a clear ends in this error"),
-            (Self::IdsDiffer, "ids-differ", V::OptionalCount, "other ids appear on the bus than the image has"),
-            (Self::DeviceGone, "device-gone", V::None, "the card does not answer: every read is all ones"),
-            (Self::DeviceGoneOnLoad, "device-gone-on-load", V::None, "the card goes away when a load begins"),
-            (Self::AppMissing, "app-missing", V::OptionalCount, "the application function stays away after a load"),
-            (Self::BusMasterOff, "bus-master-off", V::OptionalCount, "bus mastering is off after a load"),
-            (Self::ApiThrottled, "api-throttled", V::OptionalCount, "the API answers RequestLimitExceeded"),
-            (Self::ApiInternalError, "api-5xx", V::OptionalCount, "the API answers with an internal error"),
-            (Self::ApiSlow, "api-slow", V::Milliseconds, "the API answers after so many milliseconds"),
-            (Self::ApiRefused, "api-refused", V::None, "the API refuses connections"),
-            (Self::ApiDenied, "api-denied", V::OptionalCount, "the API answers UnauthorizedOperation"),
-            (Self::ApiEmpty, "api-empty", V::OptionalCount, "the API knows no image"),
-            (Self::ImageGone, "image-gone", V::None, "the API knows the image and the slot cannot load it"),
+            (
+                Self::MailboxSilent,
+                "mailbox-silent",
+                V::OptionalCount,
+                "the mailbox never takes a request",
+            ),
+            (
+                Self::MailboxMute,
+                "mailbox-mute",
+                V::OptionalCount,
+                "the mailbox takes requests and never answers",
+            ),
+            (
+                Self::BusyForever,
+                "busy-forever",
+                V::None,
+                "the slot is busy and stays so",
+            ),
+            (
+                Self::BusyLoads,
+                "busy-loads",
+                V::Count,
+                "the first N loads are refused as busy",
+            ),
+            (
+                Self::ResponseMalformed,
+                "response-malformed",
+                V::OptionalCount,
+                "the header of a response is nonsense",
+            ),
+            (
+                Self::ResponseTruncated,
+                "response-truncated",
+                V::OptionalCount,
+                "a response is shorter than it tells",
+            ),
+            (
+                Self::ResponseOversized,
+                "response-oversized",
+                V::OptionalCount,
+                "a response tells more words than the mailbox has",
+            ),
+            (
+                Self::ResponseStale,
+                "response-stale",
+                V::OptionalCount,
+                "a response to somebody else comes before the right one",
+            ),
+            (
+                Self::ResponseStaleForever,
+                "response-stale-forever",
+                V::None,
+                "only responses to somebody else come",
+            ),
+            (
+                Self::ResponseWrongOpcode,
+                "response-wrong-opcode",
+                V::OptionalCount,
+                "a response is of another kind than the request",
+            ),
+            (
+                Self::LoadError,
+                "load-error",
+                V::Error,
+                "a load ends in this error",
+            ),
+            (
+                Self::ClearError,
+                "clear-error",
+                V::Error,
+                "a clear ends in this error",
+            ),
+            (
+                Self::IdsDiffer,
+                "ids-differ",
+                V::OptionalCount,
+                "other ids appear on the bus than the image has",
+            ),
+            (
+                Self::DeviceGone,
+                "device-gone",
+                V::None,
+                "the card does not answer: every read is all ones",
+            ),
+            (
+                Self::DeviceGoneOnLoad,
+                "device-gone-on-load",
+                V::None,
+                "the card goes away when a load begins",
+            ),
+            (
+                Self::AppMissing,
+                "app-missing",
+                V::OptionalCount,
+                "the application function stays away after a load",
+            ),
+            (
+                Self::BusMasterOff,
+                "bus-master-off",
+                V::OptionalCount,
+                "bus mastering is off after a load",
+            ),
+            (
+                Self::ApiThrottled,
+                "api-throttled",
+                V::OptionalCount,
+                "the API answers RequestLimitExceeded",
+            ),
+            (
+                Self::ApiInternalError,
+                "api-5xx",
+                V::OptionalCount,
+                "the API answers with an internal error",
+            ),
+            (
+                Self::ApiSlow,
+                "api-slow",
+                V::Milliseconds,
+                "the API answers after so many milliseconds",
+            ),
+            (
+                Self::ApiRefused,
+                "api-refused",
+                V::None,
+                "the API refuses connections",
+            ),
+            (
+                Self::ApiDenied,
+                "api-denied",
+                V::OptionalCount,
+                "the API answers UnauthorizedOperation",
+            ),
+            (
+                Self::ApiEmpty,
+                "api-empty",
+                V::OptionalCount,
+                "the API knows no image",
+            ),
+            (
+                Self::ImageGone,
+                "image-gone",
+                V::None,
+                "the API knows the image and the slot cannot load it",
+            ),
         ]
     };
 
@@ -182,7 +302,9 @@ fn parse(text: &str) -> Result<Fault, String> {
     let (rest, slot) = match text.rsplit_once(':') {
         None => (text, None),
         Some((rest, slot)) => {
-            let slot = slot.parse().map_err(|_| format!("'{slot}' is no slot number"))?;
+            let slot = slot
+                .parse()
+                .map_err(|_| format!("'{slot}' is no slot number"))?;
             (rest, Some(SlotIndex(slot)))
         }
     };
@@ -190,7 +312,10 @@ fn parse(text: &str) -> Result<Fault, String> {
         None => (rest, 1.0),
         Some((rest, text)) => {
             let probability = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
-            (rest, probability.ok_or_else(|| format!("'{text}' is no probability from 0 to 1"))?)
+            (
+                rest,
+                probability.ok_or_else(|| format!("'{text}' is no probability from 0 to 1"))?,
+            )
         }
     };
     let (name, value) = match rest.split_once('=') {
@@ -217,10 +342,17 @@ fn parse(text: &str) -> Result<Fault, String> {
             return Err(format!("{name} needs a number: {name}=N"));
         }
         (ValueKind::Error, None) => {
-            return Err(format!("{name} needs an error by name or number: {name}=afi-power-violation"));
+            return Err(format!(
+                "{name} needs an error by name or number: {name}=afi-power-violation"
+            ));
         }
     };
-    Ok(Fault { kind: *kind, value, probability, slot })
+    Ok(Fault {
+        kind: *kind,
+        value,
+        probability,
+        slot,
+    })
 }
 
 fn error_code(text: &str) -> Result<ErrorCode, String> {
@@ -252,7 +384,12 @@ impl FaultPlan {
         let struck = vec![0; faults.len()];
         let chance = HashMap::new();
         Self {
-            state: Mutex::new(State { seed, faults, struck, chance }),
+            state: Mutex::new(State {
+                seed,
+                faults,
+                struck,
+                chance,
+            }),
         }
     }
 
@@ -272,7 +409,12 @@ impl FaultPlan {
     /// Returns its value, or 0.
     pub fn strikes(&self, kind: Kind, slot: Option<SlotIndex>) -> Option<i64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { seed, faults, struck, chance } = &mut *state;
+        let State {
+            seed,
+            faults,
+            struck,
+            chance,
+        } = &mut *state;
         let counted = matches!(kind.value(), ValueKind::Count | ValueKind::OptionalCount);
         for (fault, struck) in faults.iter().zip(struck) {
             let here = fault.slot.is_none() || fault.slot == slot;
@@ -305,8 +447,12 @@ mod tests {
     #[test]
     fn a_fault_survives_its_text() {
         for text in [
-            "mailbox-silent", "busy-loads=3:1", "load-error=17@0.25:0", "api-slow=200",
-            "load-error=-110", "response-stale=1",
+            "mailbox-silent",
+            "busy-loads=3:1",
+            "load-error=17@0.25:0",
+            "api-slow=200",
+            "load-error=-110",
+            "response-stale=1",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
@@ -317,10 +463,14 @@ mod tests {
     #[test]
     fn what_is_no_fault_is_refused_with_the_reason() {
         for (text, why) in [
-            ("nothing", "none of this name"), ("busy-loads", "needs a number"),
-            ("load-error=banana", "no error of the shell"), ("load-error=0", "no error"),
-            ("device-gone=1", "takes no value"), ("api-slow=x", "no number"),
-            ("mailbox-mute@2", "no probability"), ("mailbox-mute:x", "no slot number"),
+            ("nothing", "none of this name"),
+            ("busy-loads", "needs a number"),
+            ("load-error=banana", "no error of the shell"),
+            ("load-error=0", "no error"),
+            ("device-gone=1", "takes no value"),
+            ("api-slow=x", "no number"),
+            ("mailbox-mute@2", "no probability"),
+            ("mailbox-mute:x", "no slot number"),
         ] {
             let error = text.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
@@ -330,7 +480,10 @@ mod tests {
     #[test]
     fn a_counted_fault_strikes_so_often_and_where_it_was_told() {
         let plan = FaultPlan::new(1, vec!["busy-loads=2:1".parse().unwrap()]);
-        let at = |slot| plan.strikes(Kind::BusyLoads, Some(SlotIndex(slot))).is_some();
+        let at = |slot| {
+            plan.strikes(Kind::BusyLoads, Some(SlotIndex(slot)))
+                .is_some()
+        };
         assert!(!at(0));
         assert!(at(1) && at(1));
         assert!(!at(1));
@@ -340,12 +493,14 @@ mod tests {
     fn chance_is_the_same_for_the_same_seed_whatever_other_slots_do() {
         let run = |disturb: bool| -> Vec<bool> {
             let plan = FaultPlan::new(7, vec!["load-error=-110@0.5".parse().unwrap()]);
-            (0..64).map(|_| {
-                if disturb {
-                    plan.strikes(Kind::LoadError, Some(SlotIndex(5)));
-                }
-                plan.strikes(Kind::LoadError, Some(SlotIndex(0))).is_some()
-            }).collect()
+            (0..64)
+                .map(|_| {
+                    if disturb {
+                        plan.strikes(Kind::LoadError, Some(SlotIndex(5)));
+                    }
+                    plan.strikes(Kind::LoadError, Some(SlotIndex(0))).is_some()
+                })
+                .collect()
         };
         assert_eq!(run(false), run(true));
         assert!(run(false).contains(&true) && run(false).contains(&false));

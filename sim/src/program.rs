@@ -41,7 +41,9 @@ enum Command {
     /// Start an instance and keep it up; its environment is printed as `export` lines.
     ///
     /// The lines come once the instance is ready. It ends at Ctrl-C or SIGTERM.
-    #[command(after_help = "Example: afi-sim serve --dir /tmp/f1 > /tmp/f1.env &\n         . /tmp/f1.env; afi list")]
+    #[command(
+        after_help = "Example: afi-sim serve --dir /tmp/f1 > /tmp/f1.env &\n         . /tmp/f1.env; afi list"
+    )]
     Serve {
         #[command(flatten)]
         instance: InstanceArgs,
@@ -88,7 +90,8 @@ struct InstanceArgs {
 }
 
 fn family(text: &str) -> Result<Family, String> {
-    text.parse().map_err(|error: afi_proto::family::ParseFamilyError| error.to_string())
+    text.parse()
+        .map_err(|error: afi_proto::family::ParseFamilyError| error.to_string())
 }
 
 fn default_load_time() -> u64 {

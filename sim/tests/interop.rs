@@ -17,7 +17,9 @@ use afi_proto::vfio_user::{IrqSetFlags, RegionFlags, irq, region};
 use afi_sim::server::FunctionServer;
 use common::{BAR0_SIZE, BAR4_MEMORY, BAR4_SIZE, Ram};
 use vfio_bindings::bindings::vfio::{vfio_region_info, vfio_region_sparse_mmap_area};
-use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea};
+use vfio_user::{
+    DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion, SparseArea,
+};
 
 #[test]
 fn their_client_finds_reads_and_writes_our_function() {
@@ -41,7 +43,11 @@ fn their_client_finds_reads_and_writes_our_function() {
     let part = client.region(4).unwrap();
     assert_eq!(part.size, BAR4_SIZE);
     assert!(part.file_offset.is_some());
-    let areas: Vec<_> = part.sparse_areas.iter().map(|area| (area.offset, area.size)).collect();
+    let areas: Vec<_> = part
+        .sparse_areas
+        .iter()
+        .map(|area| (area.offset, area.size))
+        .collect();
     assert_eq!(areas, [(0, BAR4_MEMORY)]);
     client.reset().unwrap();
     assert_eq!(ram.resets.load(Ordering::SeqCst), 1);
@@ -56,7 +62,9 @@ fn their_client_shares_memory_and_takes_interrupts() {
     let mut client = vfio_user::Client::new(&socket).unwrap();
 
     let memory = SharedMemory::new("theirs", 8192).unwrap();
-    client.dma_map(4096, 0x10_0000, 4096, memory.file().as_raw_fd()).unwrap();
+    client
+        .dma_map(4096, 0x10_0000, 4096, memory.file().as_raw_fd())
+        .unwrap();
     ram.host().dma_write(0x10_0010, &[9, 9]).unwrap();
     assert_eq!(memory.mapping().load::<u16>(4096 + 0x10), Ok(0x0909));
     client.dma_unmap(0x10_0000, 4096).unwrap();
@@ -66,7 +74,9 @@ fn their_client_shares_memory_and_takes_interrupts() {
     let event = nix::sys::eventfd::EventFd::new().unwrap();
     let flags = IrqSetFlags::DATA_EVENTFD | IrqSetFlags::ACTION_TRIGGER;
     let fd = std::os::fd::AsFd::as_fd(&event).as_raw_fd();
-    client.set_irqs(irq::MSIX, flags.bits(), 2, 1, &[fd]).unwrap();
+    client
+        .set_irqs(irq::MSIX, flags.bits(), 2, 1, &[fd])
+        .unwrap();
     ram.host().msix(2);
     assert_eq!(event.read(), Ok(1));
 }
@@ -92,13 +102,27 @@ impl ServerBackend for Backend {
     }
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.lock().unwrap().written.push((region, offset, data.to_vec()));
+        self.0
+            .lock()
+            .unwrap()
+            .written
+            .push((region, offset, data.to_vec()));
         Ok(())
     }
 
-    fn dma_map(&mut self, _: DmaMapFlags, offset: u64, address: u64, size: u64, fd: Option<File>)
-        -> std::io::Result<()> {
-        self.0.lock().unwrap().maps.push((offset, address, size, fd.is_some()));
+    fn dma_map(
+        &mut self,
+        _: DmaMapFlags,
+        offset: u64,
+        address: u64,
+        size: u64,
+        fd: Option<File>,
+    ) -> std::io::Result<()> {
+        self.0
+            .lock()
+            .unwrap()
+            .maps
+            .push((offset, address, size, fd.is_some()));
         Ok(())
     }
 
@@ -112,7 +136,14 @@ impl ServerBackend for Backend {
         Ok(())
     }
 
-    fn set_irqs(&mut self, index: u32, _: u32, _: u32, _: u32, fds: Vec<File>) -> std::io::Result<()> {
+    fn set_irqs(
+        &mut self,
+        index: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        fds: Vec<File>,
+    ) -> std::io::Result<()> {
         self.0.lock().unwrap().vectors.push((index, fds.len()));
         Ok(())
     }
@@ -193,7 +224,9 @@ fn our_client_uses_their_server() {
     client.unmap_dma(0x1000, 4096).unwrap();
     assert_eq!(client.msix_vectors().unwrap(), 8);
     let event = nix::sys::eventfd::EventFd::new().unwrap();
-    client.set_msix(1, Some(std::os::fd::AsFd::as_fd(&event))).unwrap();
+    client
+        .set_msix(1, Some(std::os::fd::AsFd::as_fd(&event)))
+        .unwrap();
     drop(client);
     thread.join().unwrap();
 

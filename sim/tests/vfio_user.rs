@@ -66,9 +66,14 @@ impl Rig {
     /// A raw connection that has agreed on a version.
     fn raw(&self) -> UnixStream {
         let mut stream = self.raw_silent();
-        let version = Version { major: 0.into(), minor: 1.into() };
+        let version = Version {
+            major: 0.into(),
+            minor: 1.into(),
+        };
         let header = Header::command(0, Command::VERSION, Version::SIZE);
-        stream.write_all(&[header.as_bytes(), version.as_bytes()].concat()).unwrap();
+        stream
+            .write_all(&[header.as_bytes(), version.as_bytes()].concat())
+            .unwrap();
         let (header, _) = receive(&mut stream).expect("an answer to VERSION");
         assert_eq!(header.error.get(), 0);
         stream
@@ -78,7 +83,9 @@ impl Rig {
         let end = Instant::now() + Duration::from_secs(5);
         loop {
             let stream = UnixStream::connect(self.socket()).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
             // A refusal comes unasked; a connection that is taken stays silent.
             stream.set_nonblocking(true).unwrap();
             std::thread::sleep(Duration::from_millis(1));
@@ -87,7 +94,10 @@ impl Rig {
             if !refused {
                 return stream;
             }
-            assert!(Instant::now() < end, "the server never lets go of its last client");
+            assert!(
+                Instant::now() < end,
+                "the server never lets go of its last client"
+            );
         }
     }
 
@@ -118,9 +128,15 @@ fn configuration_space_and_trapped_registers() {
     let bar = function.bar(BarIndex::BAR0, Caching::None).unwrap();
     assert!(!bar.is_mapped());
     bar.write32(0x500, 0xEFBE_ADDE).unwrap();
-    assert_eq!(*rig.ram.written.lock().unwrap(), [(0x500, vec![0xDE, 0xAD, 0xBE, 0xEF])]);
+    assert_eq!(
+        *rig.ram.written.lock().unwrap(),
+        [(0x500, vec![0xDE, 0xAD, 0xBE, 0xEF])]
+    );
     assert_eq!(bar.read32(0x500), Ok(1));
-    assert!(matches!(function.bar(BarIndex::BAR1, Caching::None), Err(BusError::NoBar { .. })));
+    assert!(matches!(
+        function.bar(BarIndex::BAR1, Caching::None),
+        Err(BusError::NoBar { .. })
+    ));
     let mut beyond = [0; 8];
     let error = function.read_config(4092, &mut beyond).unwrap_err();
     assert!(matches!(error, BusError::NoConfig { .. }));
@@ -135,17 +151,26 @@ fn repeated_accesses_keep_their_order_and_number() {
     assert_eq!(words, (1..=300).collect::<Vec<u32>>());
     bar.write_repeated(0x24, &words).unwrap();
     let written = rig.ram.written.lock().unwrap();
-    let expected: Vec<_> = words.iter().map(|w| (0x24, w.to_le_bytes().to_vec())).collect();
+    let expected: Vec<_> = words
+        .iter()
+        .map(|w| (0x24, w.to_le_bytes().to_vec()))
+        .collect();
     assert_eq!(*written, expected);
 }
 
 #[test]
 fn memory_is_mapped_and_shared() {
     let rig = Rig::new();
-    let bar = rig.open().bar(BarIndex::BAR2, Caching::WriteCombining).unwrap();
+    let bar = rig
+        .open()
+        .bar(BarIndex::BAR2, Caching::WriteCombining)
+        .unwrap();
     assert!(bar.is_mapped());
     bar.write64(0x1000, 0x0123_4567_89AB_CDEF).unwrap();
-    assert_eq!(rig.ram.memory.mapping().load::<u64>(0x1000), Ok(0x0123_4567_89AB_CDEF));
+    assert_eq!(
+        rig.ram.memory.mapping().load::<u64>(0x1000),
+        Ok(0x0123_4567_89AB_CDEF)
+    );
     assert_eq!(rig.ram.accesses.load(Ordering::SeqCst), 0);
 }
 
@@ -157,7 +182,10 @@ fn a_bar_that_is_memory_in_part_is_mapped_in_part() {
     bar.write32(BAR4_MEMORY - 4, 5).unwrap();
     assert_eq!(rig.ram.part.mapping().load::<u32>(BAR4_MEMORY - 4), Ok(5));
     bar.write32(BAR4_MEMORY, 6).unwrap();
-    assert_eq!(*rig.ram.written.lock().unwrap(), [(BAR4_MEMORY, vec![6, 0, 0, 0])]);
+    assert_eq!(
+        *rig.ram.written.lock().unwrap(),
+        [(BAR4_MEMORY, vec![6, 0, 0, 0])]
+    );
 }
 
 #[test]
@@ -175,13 +203,24 @@ fn dma_memory_is_reachable_until_it_is_unmapped() {
     let host = rig.ram.host();
     host.dma_write(0x8_0000_0FFE, &[1, 2, 3, 4]).unwrap();
     assert_eq!(memory.mapping().load::<u16>(0x1FFE), Ok(0x0201));
-    let taken = function.map_dma(DmaRequest { range: 0..0x1000, ..request.clone() });
+    let taken = function.map_dma(DmaRequest {
+        range: 0..0x1000,
+        ..request.clone()
+    });
     assert!(matches!(taken, Err(BusError::Refused { .. })));
-    let crooked = function.map_dma(DmaRequest { range: 1..0x1000, ..request });
+    let crooked = function.map_dma(DmaRequest {
+        range: 1..0x1000,
+        ..request
+    });
     assert!(matches!(crooked, Err(BusError::Io { .. })));
     drop(mapping);
     let error = host.dma_read(0x8_0000_0000, &mut [0]).unwrap_err();
-    assert_eq!(error, DmaError::Unmapped { iova: 0x8_0000_0000 });
+    assert_eq!(
+        error,
+        DmaError::Unmapped {
+            iova: 0x8_0000_0000
+        }
+    );
 }
 
 #[test]
@@ -213,8 +252,15 @@ fn a_second_client_is_refused_at_once_and_the_first_goes_on() {
     let started = Instant::now();
     let refused = Client::connect(&rig.socket()).unwrap_err();
     assert!(matches!(refused, ClientError::InUse), "{refused:?}");
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    assert!(matches!(rig.bus().open(rig.ram.bdf), Err(BusError::InUse { .. })));
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(matches!(
+        rig.bus().open(rig.ram.bdf),
+        Err(BusError::InUse { .. })
+    ));
     assert_eq!(first.live_ids().unwrap().vendor, 0x1D0F);
 }
 
@@ -231,7 +277,12 @@ fn clients_come_and_go_and_leave_nothing_behind() {
         }
     }
     rig.assert_alive();
-    assert!(open() <= before + 8, "{} descriptors, then {}", before, open());
+    assert!(
+        open() <= before + 8,
+        "{} descriptors, then {}",
+        before,
+        open()
+    );
 }
 
 #[test]
@@ -261,14 +312,18 @@ fn what_a_client_gave_is_let_go_when_it_leaves() {
         size: 4096.into(),
     };
     let header = Header::command(1, Command::DMA_MAP, DmaMap::SIZE);
-    raw.write_all(&[header.as_bytes(), map.as_bytes()].concat()).unwrap();
+    raw.write_all(&[header.as_bytes(), map.as_bytes()].concat())
+        .unwrap();
     assert_eq!(receive(&mut raw).unwrap().0.error.get(), 0);
     let host = rig.ram.host();
     let not_memory = DmaError::NotMemory { iova: 0x5000 };
     assert_eq!(host.dma_read(0x5000, &mut [0]), Err(not_memory));
     drop(raw);
     rig.assert_alive();
-    assert_eq!(host.dma_read(0x5000, &mut [0]), Err(DmaError::Unmapped { iova: 0x5000 }));
+    assert_eq!(
+        host.dma_read(0x5000, &mut [0]),
+        Err(DmaError::Unmapped { iova: 0x5000 })
+    );
 }
 
 #[test]
@@ -280,24 +335,41 @@ fn a_server_that_ends_is_seen_as_a_device_that_is_gone() {
     assert!(matches!(function.live_ids(), Err(BusError::Gone { .. })));
     assert!(bar.read32(0).is_err());
     assert!(!rig.socket().exists());
-    assert!(matches!(rig.bus().open(rig.ram.bdf), Err(BusError::NotFound { .. })));
+    assert!(matches!(
+        rig.bus().open(rig.ram.bdf),
+        Err(BusError::NotFound { .. })
+    ));
 }
 
 #[test]
 fn malformed_commands_are_refused_and_the_stream_stays_in_step() {
     let rig = Rig::new();
     let mut stream = rig.raw();
-    let access = |index: u32, offset: u64, count: u32| {
-        RegionAccess { offset: offset.into(), region: index.into(), count: count.into() }
+    let access = |index: u32, offset: u64, count: u32| RegionAccess {
+        offset: offset.into(),
+        region: index.into(),
+        count: count.into(),
     };
     let refused: Vec<(Command, Vec<u8>)> = vec![
         (Command::REGION_READ, vec![]),
         (Command::REGION_READ, access(0, 0, 0).as_bytes().to_vec()),
-        (Command::REGION_READ, access(0, 0, u32::MAX).as_bytes().to_vec()),
-        (Command::REGION_READ, access(0, u64::MAX, 4).as_bytes().to_vec()),
+        (
+            Command::REGION_READ,
+            access(0, 0, u32::MAX).as_bytes().to_vec(),
+        ),
+        (
+            Command::REGION_READ,
+            access(0, u64::MAX, 4).as_bytes().to_vec(),
+        ),
         (Command::REGION_READ, access(1, 0, 4).as_bytes().to_vec()),
-        (Command::REGION_READ, access(u32::MAX, 0, 4).as_bytes().to_vec()),
-        (Command::REGION_READ, access(region::CONFIG, 4095, 2).as_bytes().to_vec()),
+        (
+            Command::REGION_READ,
+            access(u32::MAX, 0, 4).as_bytes().to_vec(),
+        ),
+        (
+            Command::REGION_READ,
+            access(region::CONFIG, 4095, 2).as_bytes().to_vec(),
+        ),
         (Command::REGION_WRITE, access(0, 0, 4).as_bytes().to_vec()),
         (Command::DMA_MAP, vec![0xFF; DmaMap::SIZE]),
         (Command::DEVICE_GET_REGION_INFO, vec![0xFF; 32]),
@@ -308,14 +380,18 @@ fn malformed_commands_are_refused_and_the_stream_stays_in_step() {
     ];
     for (id, (command, body)) in refused.iter().enumerate() {
         let header = Header::command(id as u16, *command, body.len());
-        stream.write_all(&[header.as_bytes(), body].concat()).unwrap();
+        stream
+            .write_all(&[header.as_bytes(), body].concat())
+            .unwrap();
         let (reply, body) = receive(&mut stream).expect("a reply");
         assert_eq!(reply.id.get(), id as u16);
         assert_ne!(reply.error.get(), 0, "{command} was taken");
         assert!(body.is_empty());
     }
     let info = Header::command(77, Command::DEVICE_GET_INFO, 16);
-    stream.write_all(&[info.as_bytes(), &[0; 16]].concat()).unwrap();
+    stream
+        .write_all(&[info.as_bytes(), &[0; 16]].concat())
+        .unwrap();
     assert_eq!(receive(&mut stream).unwrap().1.len(), 16);
 }
 
@@ -351,10 +427,18 @@ fn a_stream_that_is_out_of_step_is_ended() {
 #[test]
 fn a_version_that_is_none_is_refused() {
     let rig = Rig::new();
-    for body in [&b"\0\0"[..], b"\x01\0\0\0", b"\0\0\x01\0{", b"\0\0\x01\0[]\0", b"\0\0\x01\0\xFF\xFF\0"] {
+    for body in [
+        &b"\0\0"[..],
+        b"\x01\0\0\0",
+        b"\0\0\x01\0{",
+        b"\0\0\x01\0[]\0",
+        b"\0\0\x01\0\xFF\xFF\0",
+    ] {
         let mut stream = rig.raw_silent();
         let header = Header::command(5, Command::VERSION, body.len());
-        stream.write_all(&[header.as_bytes(), body].concat()).unwrap();
+        stream
+            .write_all(&[header.as_bytes(), body].concat())
+            .unwrap();
         let reply = receive(&mut stream).map(|(header, _)| header.error.get());
         if body != b"\0\0\x01\0[]\0" {
             assert!(reply.is_some_and(|errno| errno != 0), "{body:?}: {reply:?}");
@@ -383,7 +467,10 @@ fn descriptors_without_end_cost_the_sender_its_connection() {
         let path = entry.as_ref().unwrap().path();
         std::fs::read_link(path).is_ok_and(|target| target.ends_with("dev/null"))
     });
-    assert!(null.count() < 100, "descriptors of the refused message stay open");
+    assert!(
+        null.count() < 100,
+        "descriptors of the refused message stay open"
+    );
 }
 
 #[test]
@@ -393,7 +480,10 @@ fn a_client_that_stops_inside_a_message_loses_its_place() {
     stalled.write_all(&[0; 7]).unwrap();
     let started = Instant::now();
     while Client::connect(&rig.socket()).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(10), "the place is never free");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the place is never free"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -113,7 +113,10 @@ pub(crate) fn finish(mut child: Child, began: Instant) -> Output {
         if began.elapsed() > PATIENCE {
             child.kill().expect("a child that runs can be killed");
             child.wait().expect("a child");
-            panic!("not done after {PATIENCE:?}: {}", stderr.join().expect("stderr"));
+            panic!(
+                "not done after {PATIENCE:?}: {}",
+                stderr.join().expect("stderr")
+            );
         }
         thread::sleep(Duration::from_micros(500));
     };

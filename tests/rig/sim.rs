@@ -107,7 +107,9 @@ impl Sim {
                 let _ = child.kill();
                 panic!("afi-sim {args:?} did not come up: {:?}", child.wait());
             };
-            if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {
+            if let Some((name, value)) =
+                line.strip_prefix("export ").and_then(|l| l.split_once('='))
+            {
                 environment.insert(name.to_owned(), value.trim_matches('\'').to_owned());
             }
         }

@@ -192,7 +192,7 @@ fn shell(image: &Image, family: Family, running: ShellVersion) -> Result<(), Che
         check: Check::Shell,
         subject: subject(image),
         seen: format!("was built for shell {built_for} ({name})"),
-        wanted: format!("{running}, which the slot runs{}", served.concat()),
+        wanted: format!("{running} (which the slot runs){}", served.concat()),
         remedy: "build the image again with the HDK of a shell that is served".to_owned(),
         class: Class::Mismatch,
     })

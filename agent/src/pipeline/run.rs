@@ -7,14 +7,18 @@ use afi_pcie::slots::Slot;
 use afi_pcie::{Bus, Deadline};
 use afi_proto::mailbox::{CommandFlags, Metrics};
 
+use super::appear;
 use super::error::{Operation, SlotError, StepError};
 use super::report::SlotState;
 use super::step::{Attempt, Event, Observer, Step, StepTime};
+use super::verify::Wanted;
 use crate::instance;
 use crate::lock::SlotLock;
 
 /// How long the slot is asked, after a failure, what it runs now.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// How long the host may take, after a failure, to see what is on the bus now.
+const LAST_RESCAN: Duration = Duration::from_secs(1);
 
 /// One operation on one slot.
 pub(super) struct Run<'a> {
@@ -138,6 +142,10 @@ impl<'a> Run<'a> {
     /// The error of the operation, with what the slot runs now, as far as its shell still tells.
     pub(super) fn fail(mut self, operation: Operation, failed: Failed) -> Box<SlotError> {
         let now = self.last_look();
+        let settled = now.is_some_and(|now| !now.status.is_transient());
+        if settled && failed.step < Step::Rescan {
+            self.last_rescan();
+        }
         let (attempts, steps, _) = self.finish();
         Box::new(SlotError {
             slot: self.slot.into(),
@@ -150,6 +158,16 @@ impl<'a> Run<'a> {
             attempts,
             steps,
         })
+    }
+
+    /// Lets the host see what a command has left that did not work: the image that ran before may
+    /// be gone from the bus.
+    fn last_rescan(&self) {
+        let deadline = Deadline::after(LAST_RESCAN);
+        let refreshed = appear::refresh(self.bus, self.slot, &Wanted::Anything, false, &deadline);
+        if let Err(error) = refreshed {
+            tracing::debug!(slot = %self.slot.index, %error, "the host's view may be out of date");
+        }
     }
 
     /// Asks the shell once more, for a moment, whatever has become of the deadline.

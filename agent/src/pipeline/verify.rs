@@ -41,7 +41,7 @@ impl Wanted {
 }
 
 /// What a function that runs an image needs: to answer accesses, and to start DMA. After a load
-/// bus mastering can be off, and DMA then fails without a sign (aws-fpga issue 685).
+/// bus mastering can be off, and DMA then fails without a sign (aws-fpga #685).
 const NEEDED: [(Command, &str); 2] = [
     (Command::MEMORY_SPACE, "memory-space"),
     (Command::BUS_MASTER, "bus-master"),

@@ -61,7 +61,9 @@ pub(super) fn demo(args: &InstanceArgs) -> Result<ExitCode> {
 }
 
 fn image(catalog: &Catalog, name: &str) -> Result<AgfiId> {
-    let found = catalog.images().find(|image| image.name.as_deref() == Some(name));
+    let found = catalog
+        .images()
+        .find(|image| image.name.as_deref() == Some(name));
     found
         .and_then(|image| image.agfi)
         .with_context(|| format!("the catalogue has no image named {name}"))
@@ -72,11 +74,23 @@ fn image(catalog: &Catalog, name: &str) -> Result<AgfiId> {
 fn f1(image: AgfiId) -> Vec<Step> {
     vec![
         step("Find the slot.", "list"),
-        step("Resolve the image, check it, load it, verify it on the bus.", &format!("load 0 {image}")),
+        step(
+            "Resolve the image, check it, load it, verify it on the bus.",
+            &format!("load 0 {image}"),
+        ),
         step("See what the slot runs.", "describe 0"),
-        step("Write a register of the design ...", "poke 0 0x500 0xefbeadde"),
-        step("... and read it back: the design swaps its bytes.", "peek 0 0x500"),
-        step("Let the virtual LEDs through with the virtual DIP switches.", "dip set 0 0xffff"),
+        step(
+            "Write a register of the design ...",
+            "poke 0 0x500 0xefbeadde",
+        ),
+        step(
+            "... and read it back: the design swaps its bytes.",
+            "peek 0 0x500",
+        ),
+        step(
+            "Let the virtual LEDs through with the virtual DIP switches.",
+            "dip set 0 0xffff",
+        ),
         step("The LEDs show the low half of the register.", "led 0"),
         step("Clear the slot.", "clear 0"),
     ]
@@ -86,7 +100,10 @@ fn f1(image: AgfiId) -> Vec<Step> {
 fn f2(image: AgfiId) -> Vec<Step> {
     vec![
         step("Find the slot.", "list"),
-        step("Resolve the image, check it, load it, verify it on the bus.", &format!("load 0 {image}")),
+        step(
+            "Resolve the image, check it, load it, verify it on the bus.",
+            &format!("load 0 {image}"),
+        ),
         step("See what the slot runs.", "describe 0"),
         step("Give the design two numbers ...", "poke 0 0x0 40"),
         step("...", "poke 0 0x4 2"),

@@ -66,7 +66,10 @@ impl Environment {
     pub(super) fn exports(&self) -> String {
         let mut text = format!("unset {}\n", UNSET.join(" "));
         for (name, value) in &self.set {
-            text.push_str(&format!("export {name}='{}'\n", value.replace('\'', "'\\''")));
+            text.push_str(&format!(
+                "export {name}='{}'\n",
+                value.replace('\'', "'\\''")
+            ));
         }
         text
     }

@@ -41,12 +41,19 @@ pub(super) fn serve(args: &InstanceArgs, directory: &Path) -> Result<ExitCode> {
 /// dies.
 fn lock(directory: &Path) -> Result<File> {
     let path = directory.join("instance.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("another instance is served in {}; use another --dir", directory.display())
+            bail!(
+                "another instance is served in {}; use another --dir",
+                directory.display()
+            )
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))

@@ -58,7 +58,14 @@ impl DmaTable {
             Some(fd) => Some((self.file(fd)?, offset)),
             None => None,
         };
-        self.maps.insert(start, Map { last, flags, memory });
+        self.maps.insert(
+            start,
+            Map {
+                last,
+                flags,
+                memory,
+            },
+        );
         Ok(())
     }
 
@@ -75,7 +82,10 @@ impl DmaTable {
                 continue;
             };
             if at < start {
-                let kept = Map { last: start - 1, ..map.clone() };
+                let kept = Map {
+                    last: start - 1,
+                    ..map.clone()
+                };
                 self.maps.insert(at, kept);
             }
             if map.last > last {
@@ -137,7 +147,10 @@ impl DmaTable {
     fn overlapping(&self, start: u64, last: u64) -> impl Iterator<Item = (u64, &Map)> {
         let before = self.maps.range(..start).next_back();
         let before = before.filter(move |(_, map)| map.last >= start);
-        before.into_iter().chain(self.maps.range(start..=last)).map(|(at, map)| (*at, map))
+        before
+            .into_iter()
+            .chain(self.maps.range(start..=last))
+            .map(|(at, map)| (*at, map))
     }
 
     /// The file of a descriptor: the one that is known already, or a new one. Only a regular file
@@ -193,7 +206,12 @@ mod tests {
         let memory = memory(3);
         let mut table = DmaTable::default();
         for (iova, offset) in [(0x10000, 0x2000), (0x11000, 0x0000)] {
-            table.map(&request(iova, PAGE, offset, 3), Some(memory.share().unwrap())).unwrap();
+            table
+                .map(
+                    &request(iova, PAGE, offset, 3),
+                    Some(memory.share().unwrap()),
+                )
+                .unwrap();
         }
         assert_eq!(table.files.len(), 1, "one file, however many descriptors");
         table.write(0x10FFC, &[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
@@ -208,7 +226,9 @@ mod tests {
     fn a_direction_that_was_not_given_is_denied() {
         let memory = memory(1);
         let mut table = DmaTable::default();
-        table.map(&request(0, PAGE, 0, 1), Some(memory.share().unwrap())).unwrap();
+        table
+            .map(&request(0, PAGE, 0, 1), Some(memory.share().unwrap()))
+            .unwrap();
         assert_eq!(table.write(0, &[1]), Err(DmaError::Denied { iova: 0 }));
         assert_eq!(table.read(0, &mut [0]), Ok(()));
     }
@@ -217,7 +237,10 @@ mod tests {
     fn what_is_no_memory_is_remembered_and_refused() {
         let mut table = DmaTable::default();
         table.map(&request(0, PAGE, 0, 3), None).unwrap();
-        assert_eq!(table.read(8, &mut [0]), Err(DmaError::NotMemory { iova: 8 }));
+        assert_eq!(
+            table.read(8, &mut [0]),
+            Err(DmaError::NotMemory { iova: 8 })
+        );
         let (pipe, _) = std::io::pipe().unwrap();
         let refused = table.map(&request(PAGE, PAGE, 0, 3), Some(pipe.into()));
         assert_eq!(refused, Err(Errno::EINVAL));
@@ -231,7 +254,10 @@ mod tests {
         let fd = file.try_clone().unwrap().into();
         table.map(&request(0, PAGE, 0, 3), Some(fd)).unwrap();
         file.set_len(0).unwrap();
-        assert_eq!(table.read(0, &mut [0]), Err(DmaError::NotMemory { iova: 0 }));
+        assert_eq!(
+            table.read(0, &mut [0]),
+            Err(DmaError::NotMemory { iova: 0 })
+        );
     }
 
     #[test]
@@ -242,14 +268,20 @@ mod tests {
             (request(0, 1, 0, 3), Errno::EINVAL),
             (request(0, 0, 0, 3), Errno::EINVAL),
             (request(0, PAGE, 0, 4), Errno::EINVAL),
-            (request(0u64.wrapping_sub(PAGE), 2 * PAGE, 0, 3), Errno::EINVAL),
+            (
+                request(0u64.wrapping_sub(PAGE), 2 * PAGE, 0, 3),
+                Errno::EINVAL,
+            ),
             (request(0, PAGE, u64::MAX, 3), Errno::EINVAL),
         ];
         for (map, errno) in cases {
             assert_eq!(table.map(&map, None), Err(errno), "{map:?}");
         }
         table.map(&request(0, 2 * PAGE, 0, 3), None).unwrap();
-        assert_eq!(table.map(&request(PAGE, PAGE, 0, 3), None), Err(Errno::EEXIST));
+        assert_eq!(
+            table.map(&request(PAGE, PAGE, 0, 3), None),
+            Err(Errno::EEXIST)
+        );
         let top = request(0u64.wrapping_sub(PAGE), PAGE, 0, 3);
         assert_eq!(table.map(&top, None), Ok(()));
     }
@@ -258,7 +290,9 @@ mod tests {
     fn an_unmap_may_be_coarser_finer_and_endless() {
         let memory = memory(4);
         let mut table = DmaTable::default();
-        table.map(&request(0, 4 * PAGE, 0, 3), Some(memory.share().unwrap())).unwrap();
+        table
+            .map(&request(0, 4 * PAGE, 0, 3), Some(memory.share().unwrap()))
+            .unwrap();
         table.unmap(PAGE, PAGE).unwrap();
         let mut word = [0; 8];
         assert!(table.read(PAGE, &mut word).is_err());

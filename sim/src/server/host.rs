@@ -25,7 +25,9 @@ impl Host {
     }
 
     pub(super) fn interrupts(&self) -> MutexGuard<'_, Interrupts> {
-        self.interrupts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.interrupts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of all that the client gave, whoever else still holds this host.

@@ -34,7 +34,9 @@ impl Interrupts {
         // The descriptor may be anything: write only where that cannot block.
         let mut fds = [PollFd::new(event.as_fd(), PollFlags::POLLOUT)];
         let ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count == 1)
-            && fds[0].revents().is_some_and(|events| events == PollFlags::POLLOUT);
+            && fds[0]
+                .revents()
+                .is_some_and(|events| events == PollFlags::POLLOUT);
         if !ready {
             tracing::debug!(vector, "the eventfd takes no signal now");
             return;
@@ -125,7 +127,9 @@ mod tests {
         let mut interrupts = Interrupts::new(4);
         let (first, fd) = eventfd();
         let (second, other) = eventfd();
-        interrupts.set(&set(EVENTFD, 1, 2), &[], vec![fd, other]).unwrap();
+        interrupts
+            .set(&set(EVENTFD, 1, 2), &[], vec![fd, other])
+            .unwrap();
         interrupts.fire(2);
         assert!(first.read().is_err());
         assert_eq!(second.read(), Ok(1));
@@ -144,7 +148,9 @@ mod tests {
         let mut interrupts = Interrupts::new(1);
         let (_reader, writer) = std::io::pipe().unwrap();
         nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-        interrupts.set(&set(EVENTFD, 0, 1), &[], vec![writer.into()]).unwrap();
+        interrupts
+            .set(&set(EVENTFD, 0, 1), &[], vec![writer.into()])
+            .unwrap();
         for _ in 0..2000 {
             interrupts.fire(0);
         }
@@ -159,11 +165,21 @@ mod tests {
             set(EVENTFD, u32::MAX, 2),
             set(BOOL, 0, 2),
             set(IrqSetFlags::DATA_NONE, 0, 1),
-            IrqSet { index: 9.into(), ..set(NONE, 0, 0) },
-            IrqSet { index: irq::INTX.into(), ..set(EVENTFD, 0, 1) },
+            IrqSet {
+                index: 9.into(),
+                ..set(NONE, 0, 0)
+            },
+            IrqSet {
+                index: irq::INTX.into(),
+                ..set(EVENTFD, 0, 1)
+            },
         ];
         for request in cases {
-            assert_eq!(interrupts.set(&request, &[], vec![]), Err(Errno::EINVAL), "{request:?}");
+            assert_eq!(
+                interrupts.set(&request, &[], vec![]),
+                Err(Errno::EINVAL),
+                "{request:?}"
+            );
         }
         let few = interrupts.set(&set(EVENTFD, 0, 2), &[], vec![fd]);
         assert_eq!(few, Err(Errno::EINVAL));

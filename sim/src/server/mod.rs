@@ -184,7 +184,9 @@ struct Client {
 impl Client {
     /// Does what there is to do; `false` when the client is gone or has to go.
     fn turn(&mut self, ready: bool) -> bool {
-        let stalled = self.stalled_since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let stalled = self
+            .stalled_since
+            .is_some_and(|since| since.elapsed() >= PATIENCE);
         if !ready {
             return !stalled;
         }

@@ -108,9 +108,9 @@ impl Session {
             Ok(answer) => {
                 let header = Header::reply(id, command, answer.body.len());
                 let fds: Vec<BorrowedFd<'_>> = answer.fd.iter().map(AsFd::as_fd).collect();
-                let sent =
-                    self.connection
-                        .send_frame(&header, &[&answer.body], &fds, PATIENCE);
+                let sent = self
+                    .connection
+                    .send_frame(&header, &[&answer.body], &fds, PATIENCE);
                 sent.map_err(|error| error.to_string())
             }
             Err(errno) => {
@@ -302,11 +302,7 @@ impl Session {
 
     /// The region, offset and length of an access that lies in its region.
     fn check(&self, access: &RegionAccess) -> Result<(u32, u64, usize), Errno> {
-        let (index, offset, count) = (
-            access.region.get(),
-            access.offset.get(),
-            access.count.get(),
-        );
+        let (index, offset, count) = (access.region.get(), access.offset.get(), access.count.get());
         let size = self.region_size(index);
         let inside = offset
             .checked_add(u64::from(count))

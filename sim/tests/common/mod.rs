@@ -49,7 +49,11 @@ impl Ram {
     }
 
     pub fn host(&self) -> Arc<dyn HostPort> {
-        self.host.lock().unwrap().clone().expect("a host is attached")
+        self.host
+            .lock()
+            .unwrap()
+            .clone()
+            .expect("a host is attached")
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 
 use super::super::{Call, CloudError};
 
@@ -145,12 +145,17 @@ fn not_sent(call: Call, source: Box<dyn Error + Send + Sync>) -> CloudError {
     }
 }
 
-/// What an error is about, without the layer that only says in which phase it happened.
+/// What an error is about, without the layers that only say in which phase it happened
+/// ("dispatch failure", "io error").
 fn inner<E>(error: SdkError<E, HttpResponse>) -> Box<dyn Error + Send + Sync>
 where
     E: Error + Send + Sync + 'static,
 {
-    error.into_source().unwrap_or_else(Into::into)
+    let source = error.into_source().unwrap_or_else(Into::into);
+    match source.downcast::<ConnectorError>() {
+        Ok(connector) => connector.into_source(),
+        Err(source) => source,
+    }
 }
 
 /// Whether an error of this type is anywhere in the chain.

@@ -112,6 +112,22 @@ fn what_does_not_pass_is_not_tried_again() {
 }
 
 #[test]
+fn after_a_load_that_failed_the_host_shows_what_is_on_the_bus() {
+    let rig = Rig::new(Family::F1, 1);
+    rig.load(&plan(HELLO)).unwrap();
+    rig.fault("load-error=unspecified-error");
+    let error = rig.load(&plan(DRAM)).unwrap_err();
+    assert_eq!(error.step, Step::Wait);
+    let app = rig.bus.open(rig.slot().app_bdf).unwrap();
+    let live = app.live_ids().unwrap();
+    assert_ne!(
+        live.device, 0xF000,
+        "the image before does not run any more"
+    );
+    assert_eq!(rig.slot().app.unwrap().ids, live);
+}
+
+#[test]
 fn retries_are_bounded() {
     let rig = Rig::new(Family::F1, 1);
     rig.fault("load-error=-110");

@@ -213,26 +213,3 @@ fn a_proxy_is_used_for_https_only() {
             .starts_with("CONNECT ec2.test:443 ")
     );
 }
-
-#[test]
-fn zz_measure() {
-    isolated("settings::zz_measure", || {
-        let server = Canned::start(|_, _| page(&element(1), None));
-        let cloud = cloud(&server.url());
-        let t = Instant::now();
-        cloud.place();
-        let a = t.elapsed();
-        let t = Instant::now();
-        find(&cloud, AGFI).unwrap();
-        let b = t.elapsed();
-        let t = Instant::now();
-        find(&cloud, AGFI).unwrap();
-        let c = t.elapsed();
-        let t = Instant::now();
-        drop(cloud);
-        panic!(
-            "place {a:?} first {b:?} second {c:?} drop {:?}",
-            t.elapsed()
-        );
-    });
-}
