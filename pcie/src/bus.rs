@@ -132,11 +132,34 @@ pub trait Function: Send + Sync {
     /// When the bus cannot, or there is no such vector.
     fn msix(&self, vector: u16) -> Result<OwnedFd, BusError>;
 
-    /// Resets the function.
+    /// Resets the function (function-level reset). What the host had set up in its configuration
+    /// space, the command register and the addresses of the BARs, is the same afterwards, as after
+    /// a reset by the kernel.
     ///
     /// # Errors
     /// When the bus or the function cannot.
     fn reset(&self) -> Result<(), BusError>;
+}
+
+/// Runs a reset, and puts back what it takes from the header of configuration space. For
+/// implementations of [`Function::reset`].
+///
+/// # Errors
+/// When the reset does not work, or configuration space cannot be reached.
+pub fn reset_and_restore(
+    function: &dyn Function,
+    reset: impl FnOnce() -> Result<(), BusError>,
+) -> Result<(), BusError> {
+    /// The six BAR registers.
+    const BARS: usize = 6 * 4;
+    let mut bars = [0; BARS];
+    function.read_config(config_space::BAR0, &mut bars)?;
+    let command = function.command()?;
+    reset()?;
+    for (word, offset) in bars.chunks(4).zip((config_space::BAR0..).step_by(4)) {
+        function.write_config(offset, word)?;
+    }
+    function.write_config(config_space::COMMAND, &command.bits().to_le_bytes())
 }
 
 impl dyn Function + '_ {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use afi_pcie::bar::Region;
-use afi_pcie::bus::{Caching, DmaMapping, DmaRequest, Watch};
+use afi_pcie::bus::{Caching, DmaMapping, DmaRequest, Watch, reset_and_restore};
 use afi_pcie::{Bar, BarError, Bus, BusError, Deadline, Ended, Function, FunctionInfo};
 use afi_proto::config_space::{self, Command, HEADER_SIZE};
 use afi_proto::{BarIndex, Bdf};
@@ -253,8 +253,10 @@ impl Function for SimFunction {
     }
 
     fn reset(&self) -> Result<(), BusError> {
-        self.function.reset();
-        Ok(())
+        reset_and_restore(self, || {
+            self.function.reset();
+            Ok(())
+        })
     }
 }
 

@@ -239,10 +239,18 @@ fn an_interrupt_reaches_its_eventfd() {
 }
 
 #[test]
-fn a_reset_arrives() {
+fn a_reset_arrives_and_what_the_host_set_up_is_put_back() {
     let rig = Rig::new();
-    rig.open().reset().unwrap();
+    let function = rig.open();
+    function.write_config(0x10, &[0, 0, 0, 0xC0]).unwrap();
+    let before = function.command().unwrap();
+    assert!(!before.is_empty(), "enumeration switches memory space on");
+    function.reset().unwrap();
     assert_eq!(rig.ram.resets.load(Ordering::SeqCst), 1);
+    assert_eq!(function.command().unwrap(), before);
+    let mut bar = [0; 4];
+    function.read_config(0x10, &mut bar).unwrap();
+    assert_eq!(bar, [0, 0, 0, 0xC0]);
 }
 
 #[test]

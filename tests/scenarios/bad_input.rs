@@ -162,7 +162,7 @@ fn on_f1() {
         },
         Refusal {
             words: "list --config /nowhere.toml",
-            code: 2,
+            code: 3,
             says: &["/nowhere.toml"],
         },
     ];
@@ -185,7 +185,7 @@ fn on_f2() {
         },
         Refusal {
             words: "load 0 cl_dram_hbm_dma --retain-dram",
-            code: 7,
+            code: 1,
             says: &["DRAM"],
         },
     ];
@@ -236,7 +236,7 @@ fn a_catalogue_with_a_mistake_names_the_line() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(
-        text.contains("images.toml:2") && text.contains("this is an AGFI id"),
+        text.contains("images.toml, line 2") && text.contains("this is an AGFI id"),
         "{text}"
     );
 }

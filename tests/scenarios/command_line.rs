@@ -32,7 +32,7 @@ macro_rules! assert_said {
                 (r#""(duration_ms|pause_ms)": [0-9.]+"#, "\"$1\": [time]"),
                 (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
                 (r"(\[time\]) +", "$1 "),
-                (r"pid \d+", "pid [pid]"),
+                (r"\d+ seconds? ago", "[time] ago"),
             ],
             prepend_module_to_snapshot => false,
         }, { insta::assert_snapshot!($name, $text) });

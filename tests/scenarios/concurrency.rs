@@ -66,6 +66,31 @@ fn who_holds_a_slot_is_said_when_the_time_is_up() {
 }
 
 #[test]
+fn an_interrupted_load_says_so_and_the_slot_tells_the_truth() {
+    let sim = Sim::f1().load_time(1500).start();
+    let load = sim.start_afi(&format!("load 0 {HELLO}"));
+    // Once the lock is refused to somebody else the load is under way.
+    let end = Instant::now() + Duration::from_secs(10);
+    while sim.afi("describe 0 --timeout 0.05").code != Some(5) {
+        assert!(Instant::now() < end, "the load never begins");
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = nix::unistd::Pid::from_raw(load.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = Sim::finish(load);
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert!(output.stderr.contains("interrupted"), "{output:?}");
+    assert!(output.stderr.contains("busy"), "{output:?}");
+    assert!(sim.afi("describe 0").success().contains("busy"));
+    // The shell goes on by itself, and what it runs then is told.
+    let end = Instant::now() + Duration::from_secs(10);
+    while !sim.afi("describe 0").success().contains("loaded") {
+        assert!(Instant::now() < end, "the load never ends");
+    }
+    sim.afi("clear 0").success();
+}
+
+#[test]
 fn listing_does_not_wait_for_a_load() {
     let sim = Sim::f1().load_time(2000).start();
     let load = sim.start_afi(&format!("load 0 {HELLO}"));
@@ -76,17 +101,24 @@ fn listing_does_not_wait_for_a_load() {
     Sim::finish(load).success();
 }
 
-/// A hundred loads, each killed at another point; after each the next command succeeds.
+/// A hundred loads that are killed, each at another point; after each the next command succeeds.
 #[test]
 fn a_load_killed_at_any_point_leaves_a_slot_that_can_be_used() {
-    let sim = Sim::f1().load_time(10).start();
+    /// Loads that have to be caught before their end.
+    const WANTED: u32 = 100;
+    /// Loads that are tried for that.
+    const MOST: u32 = 1000;
+    let sim = Sim::f1().load_time(60).start();
+    for image in [HELLO, DRAM] {
+        sim.afi(&format!("load 0 {image}")).success();
+    }
     let whole = sim.afi(&format!("load 0 {HELLO}")).took;
     let mut killed = 0;
-    for round in 0..100u32 {
-        let image = [HELLO, DRAM][round as usize % 2];
+    for round in 0..MOST {
+        let image = [DRAM, HELLO][round as usize % 2];
         let mut load = sim.start_afi(&format!("load 0 {image}"));
         // Points spread over the whole of a load, in an order that is the same every time.
-        std::thread::sleep(whole.mul_f64(f64::from(round * 37 % 100) / 90.0));
+        std::thread::sleep(whole.mul_f64(f64::from(round * 37 % 100) / 100.0));
         load.kill().unwrap();
         let output = Sim::finish(load);
         killed += u32::from(output.code.is_none());
@@ -98,8 +130,11 @@ fn a_load_killed_at_any_point_leaves_a_slot_that_can_be_used() {
         };
         let next = sim.afi(&words);
         assert_eq!(next.code, Some(0), "round {round}, {words}: {next:#?}");
+        if killed == WANTED {
+            break;
+        }
     }
-    assert!(killed >= 50, "only {killed} loads were caught alive");
+    assert_eq!(killed, WANTED, "of {MOST} loads");
     sim.afi(&format!("load 0 {HELLO}")).success();
     assert!(sim.afi("peek 0 0x500").success().contains("0x"));
 }

@@ -166,7 +166,7 @@ impl fmt::Display for Listing<'_> {
             let unknown = "unknown".to_owned();
             write!(
                 f,
-                "\n  {}, owner {}, in {}, created {}, {}",
+                "\n    {}, owner {}, in {}, created {}, {}",
                 image.agfi,
                 owner.unwrap_or(&unknown),
                 image.region,

@@ -11,7 +11,7 @@ use afi_proto::{BarIndex, Bdf, config_space};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::bar::Region;
-use crate::bus::{Caching, DmaMapping, DmaRequest, Function};
+use crate::bus::{Caching, DmaMapping, DmaRequest, Function, reset_and_restore};
 use crate::mapping::Mapping;
 use crate::vfio_user::{Client, ClientError, ConnectionError};
 use crate::{Bar, BarError, BusError};
@@ -152,8 +152,10 @@ impl Function for SocketFunction {
     }
 
     fn reset(&self) -> Result<(), BusError> {
-        let outcome = self.client().reset();
-        self.on(outcome)
+        reset_and_restore(self, || {
+            let outcome = self.client().reset();
+            self.on(outcome)
+        })
     }
 }
 

@@ -160,11 +160,11 @@ bitflags::bitflags! {
     }
 }
 
-/// A counter and the address of the last event counted. For a timeout the low two bits of the
-/// address tell the direction: 1 read, 2 write.
+/// A counter and the address of the first event counted. For a timeout the low two bits of the
+/// address tell the direction: 1 read, 2 write (`hdk/docs/HOWTO_detect_shell_timeout.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AddressCount {
-    /// Address of the last event.
+    /// Address of the first event.
     pub address: u64,
     /// Events.
     pub count: u32,

@@ -79,10 +79,9 @@ impl Drop for FunctionServer {
         if let Err(error) = self.stop.write(1) {
             tracing::debug!(%error, "signalling a server to stop");
         }
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!(socket = %self.socket.display(), "a device server panicked");
-            }
+        let joined = self.thread.take().map(JoinHandle::join);
+        if joined.is_some_and(|outcome| outcome.is_err()) {
+            tracing::error!(socket = %self.socket.display(), "a device server panicked");
         }
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -115,10 +114,10 @@ impl Server {
                 return;
             }
             // The client first: one that has closed makes room for the one that knocks.
-            if let Some(connected) = &mut client {
-                if !connected.turn(ready.client) {
-                    client = None;
-                }
+            if let Some(connected) = &mut client
+                && !connected.turn(ready.client)
+            {
+                client = None;
             }
             if ready.listener {
                 self.accept(&mut client);

@@ -125,6 +125,9 @@ impl DeviceFunction for Ram {
 
     fn reset(&self) {
         self.resets.fetch_add(1, Ordering::SeqCst);
+        let mut config = self.config.lock().unwrap();
+        config[0x04..0x06].fill(0);
+        config[0x10..0x28].fill(0);
     }
 
     fn attach(&self, host: Arc<dyn HostPort>) {

@@ -16,8 +16,8 @@ fn a_name_of_two_images_lists_them() {
     assert_eq!(
         error.to_string(),
         "'cl_test' means 2 images:\
-         \n  agfi-0f1f1000000000002, owner amazon, in us-east-1, created 2025-06-01T00:00:00Z, failed\
-         \n  agfi-0f1f1000000000001, owner 000000000000, in us-east-1, created 2025-01-02T03:04:05Z, available"
+         \n    agfi-0f1f1000000000002, owner amazon, in us-east-1, created 2025-06-01T00:00:00Z, failed\
+         \n    agfi-0f1f1000000000001, owner 000000000000, in us-east-1, created 2025-01-02T03:04:05Z, available"
     );
     assert!(error.remedy().unwrap().contains("AGFI id"));
     // The one that is available is known now, by its id.
