@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::mapping::Mapping;
 pub use crate::mapping::Word;
+use crate::mapping::{MappedWord, Mapping};
 
 /// Accesses of a BAR that cannot be mapped, one at a time.
 pub trait Region: Send + Sync {
@@ -179,6 +179,26 @@ impl Bar {
         }
     }
 
+    /// A register of the BAR, checked once for all its accesses: for one that is accessed often.
+    ///
+    /// # Errors
+    /// When it would be out of bounds or not aligned.
+    pub fn register<T: Word>(&self, offset: u64) -> Result<Register<'_, T>, BarError> {
+        let trapped = |trap: &Trap| {
+            trap.check(offset, T::SIZE as u64)?;
+            let trap = trap.clone();
+            Ok(Register(Target::Trapped { trap, offset }))
+        };
+        match &self.backing {
+            Backing::Mapped { mapping, rest } => match (mapping.word(offset), rest) {
+                (Ok(word), _) => Ok(Register(Target::Mapped(word))),
+                (Err(BarError::OutOfBounds { .. }), Some(rest)) => trapped(rest),
+                (Err(error), _) => Err(error),
+            },
+            Backing::Trapped(trap) => trapped(trap),
+        }
+    }
+
     /// Reads 8 bits; see [`Self::read`].
     ///
     /// # Errors
@@ -293,6 +313,43 @@ impl fmt::Debug for Bar {
             "trapped"
         };
         write!(f, "Bar({:#x} bytes, {how})", self.length())
+    }
+}
+
+/// A register of a [`Bar`].
+pub struct Register<'a, T>(Target<'a, T>);
+
+enum Target<'a, T> {
+    Mapped(MappedWord<'a, T>),
+    Trapped { trap: Trap, offset: u64 },
+}
+
+impl<T: Word> Register<'_, T> {
+    /// Reads the register.
+    ///
+    /// # Errors
+    /// When the device cannot be reached; never in a mapped BAR.
+    #[inline(always)]
+    pub fn read(&self) -> Result<T, BarError> {
+        match &self.0 {
+            Target::Mapped(word) => Ok(word.load()),
+            Target::Trapped { trap, offset } => trap.read(*offset),
+        }
+    }
+
+    /// Writes the register.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline(always)]
+    pub fn write(&self, value: T) -> Result<(), BarError> {
+        match &self.0 {
+            Target::Mapped(word) => {
+                word.store(value);
+                Ok(())
+            }
+            Target::Trapped { trap, offset } => trap.write(*offset, value),
+        }
     }
 }
 
@@ -429,5 +486,10 @@ mod tests {
         assert_eq!(bar.read32(4096), Ok(0x0101_0101));
         assert_eq!(*recorder.0.lock().unwrap(), [(4096, 4)]);
         assert!(bar.read32(8192).is_err() && bar.read32(2).is_err());
+        let (mapped, trapped) = (bar.register::<u32>(0).unwrap(), bar.register(4096).unwrap());
+        mapped.write(9).unwrap();
+        assert_eq!((bar.read32(0), mapped.read()), (Ok(9), Ok(9)));
+        assert_eq!(trapped.read(), Ok(0x0202_0202_u32));
+        assert!(bar.register::<u32>(8192).is_err() && bar.register::<u64>(4).is_err());
     }
 }

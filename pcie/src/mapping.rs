@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -126,6 +127,20 @@ impl Mapping {
         Ok(())
     }
 
+    /// A word of the mapping, checked once for all its accesses.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn word<T: Word>(&self, offset: u64) -> Result<MappedWord<'_, T>, BarError> {
+        self.check::<T>(offset)?;
+        // SAFETY: as in `load`.
+        let at = unsafe { self.base.add(offset as usize) };
+        Ok(MappedWord {
+            at: at.cast(),
+            _mapping: PhantomData,
+        })
+    }
+
     /// Copies out of the mapping.
     ///
     /// # Errors
@@ -158,17 +173,45 @@ impl Mapping {
         Ok(unsafe { self.base.add(offset as usize) })
     }
 
+    /// One comparison for bounds and alignment: rotated by the size's bits, an offset that is not
+    /// aligned has them at the top, and is larger than any index.
     #[inline(always)]
     fn check<T: Word>(&self, offset: u64) -> Result<(), BarError> {
-        let size = T::SIZE as u64;
-        let last = match self.length.checked_sub(size) {
-            Some(last) => last,
-            None => return Err(BarError::out_of_bounds(offset, size, self.length)),
-        };
-        if offset > last || !offset.is_multiple_of(size) {
-            return Err(BarError::refused(offset, size, self.length));
+        let bits = T::SIZE.trailing_zeros();
+        let index = offset.rotate_right(bits);
+        if index >= self.length >> bits {
+            return Err(BarError::refused(offset, T::SIZE as u64, self.length));
         }
         Ok(())
+    }
+}
+
+/// A word of a [`Mapping`].
+#[derive(Clone, Copy)]
+pub struct MappedWord<'a, T> {
+    at: NonNull<T>,
+    _mapping: PhantomData<&'a Mapping>,
+}
+
+// SAFETY: a word of a mapping that outlives it, accessed as the mapping itself is.
+unsafe impl<T: Word> Send for MappedWord<'_, T> {}
+// SAFETY: as for Send; no access forms a reference.
+unsafe impl<T: Word> Sync for MappedWord<'_, T> {}
+
+impl<T: Word> MappedWord<'_, T> {
+    /// Loads the word, volatile.
+    #[inline(always)]
+    pub fn load(self) -> T {
+        // SAFETY: `Mapping::word` found the word aligned and inside a mapping that is live, because
+        // it is borrowed, and readable; any bits are a valid integer.
+        unsafe { self.at.read_volatile() }
+    }
+
+    /// Stores the word, volatile.
+    #[inline(always)]
+    pub fn store(self, value: T) {
+        // SAFETY: as in `load`, and the mapping is writable.
+        unsafe { self.at.write_volatile(value) };
     }
 }
 
@@ -216,6 +259,17 @@ mod tests {
         assert!(mapping.copy_in(4090, &[0; 7]).is_err());
         assert!(mapping.copy_in(u64::MAX, &[0; 2]).is_err());
         assert_eq!(mapping.copy_in(4096, &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_word_that_is_held_is_the_word_at_its_place() {
+        let mapping = page();
+        let word = mapping.word::<u16>(4094).unwrap();
+        word.store(0xBEEF);
+        assert_eq!(mapping.load::<u16>(4094), Ok(0xBEEF));
+        assert_eq!(word.load(), 0xBEEF);
+        assert!(mapping.word::<u16>(4096).is_err());
+        assert!(mapping.word::<u32>(4094).is_err());
     }
 
     #[test]
