@@ -18,7 +18,10 @@ fn text(bytes: &[u8]) -> &str {
 fn it_tells_its_version() {
     let output = afi(&["--version"]);
     assert!(output.status.success());
-    assert_eq!(text(&output.stdout), concat!("afi ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        text(&output.stdout),
+        concat!("afi ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]
@@ -45,14 +48,23 @@ fn an_instance_that_is_not_there_is_not_found() {
         let output = afi(&all);
         assert_eq!(output.status.code(), Some(3), "{words:?}: {output:?}");
         let said = text(&output.stderr);
-        assert!(said.contains("/nonexistent") && said.contains("help:"), "{said}");
+        assert!(
+            said.contains("/nonexistent") && said.contains("help:"),
+            "{said}"
+        );
         assert!(output.stdout.is_empty(), "{output:?}");
     }
 }
 
 #[test]
 fn errors_are_json_where_json_was_asked_for() {
-    let output = afi(&["list", "--bus", "socket:/nonexistent", "--output-format", "json"]);
+    let output = afi(&[
+        "list",
+        "--bus",
+        "socket:/nonexistent",
+        "--output-format",
+        "json",
+    ]);
     assert_eq!(output.status.code(), Some(3));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["schema_version"], 1);
