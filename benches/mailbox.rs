@@ -1,5 +1,4 @@
 //! A round trip through the mailbox: a metrics request and its 600-byte response.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::time::Duration;
 

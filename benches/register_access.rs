@@ -1,6 +1,5 @@
 //! A register of a mapped BAR against a plain volatile access of the same memory.
 #![expect(unsafe_code, reason = "the plain volatile access to compare with")]
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;
 

@@ -1,22 +1,27 @@
 //! The client's side: a PCI function behind a socket.
+//!
+//! Here is what every command needs: the connection, the agreement on a version, and commands and
+//! their answers. The commands themselves are in `region` and `host`.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+mod host;
+mod region;
+
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use afi_proto::vfio_user::{
-    CapHeader, Capabilities, Command, DEFAULT_MAX_TRANSFER, DeviceFlags, DeviceInfo,
-    DmaAccess as DmaBody, DmaFlags, DmaMap, DmaUnmap, Header, HeaderFlags, IrqInfo, IrqSet,
-    IrqSetFlags, RegionAccess, RegionFlags, RegionInfo, SparseArea, SparseMmap, VERSION_MAJOR,
-    VERSION_MINOR, Version, VersionData, VersionDataError, irq, region,
+    Capabilities, Command, DEFAULT_MAX_TRANSFER, DeviceFlags, DeviceInfo, DmaAccess as DmaBody,
+    Header, HeaderFlags, RegionAccess, VERSION_MAJOR, VERSION_MINOR, Version, VersionData,
+    VersionDataError, region as regions,
 };
 use nix::errno::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::connection::{Connection, ConnectionError, Frame, MAX_FDS};
 use super::dma::DmaMaps;
-use crate::bus::{DmaAccess, DmaRequest};
+pub use region::{MappableRegion, RegionDetails};
 
 /// How long a server may take for one answer. A device server answers in microseconds; QEMU gives
 /// up after the same 5 seconds (`wait_time` in `hw/vfio-user/proxy.c`).
@@ -66,28 +71,6 @@ pub enum ClientError {
     /// An earlier failure left the stream in an unknown state.
     #[error("the connection was given up after an earlier failure")]
     Dead,
-}
-
-/// A region of a device.
-#[derive(Debug)]
-pub struct RegionDetails {
-    /// Bytes; 0 when there is no such region.
-    pub size: u64,
-    /// What can be done with it.
-    pub flags: RegionFlags,
-    /// How to map it from its start on, when that can be done.
-    pub mappable: Option<MappableRegion>,
-}
-
-/// Where the first bytes of a region are in a file.
-#[derive(Debug)]
-pub struct MappableRegion {
-    /// The file.
-    pub fd: OwnedFd,
-    /// Offset of the region's first byte.
-    pub offset: u64,
-    /// Bytes that may be mapped; the rest of the region is accessed by messages.
-    pub length: u64,
 }
 
 /// A connected client. Every call has a deadline; after one that ends without a whole answer, the
@@ -141,220 +124,6 @@ impl Client {
         self.max_transfer
     }
 
-    /// Size and descriptor of a region.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn region(&mut self, index: u32) -> Result<RegionDetails, ClientError> {
-        let command = Command::DEVICE_GET_REGION_INFO;
-        if index >= self.info.regions {
-            return Ok(RegionDetails {
-                size: 0,
-                flags: RegionFlags::empty(),
-                mappable: None,
-            });
-        }
-        let request = RegionInfo {
-            // Room for the capabilities of a region that is mappable in parts.
-            argsz: 4096.into(),
-            flags: 0.into(),
-            index: index.into(),
-            cap_offset: 0.into(),
-            size: 0.into(),
-            offset: 0.into(),
-        };
-        let mut reply = self.call(command, &[request.as_bytes()], &[])?;
-        let info: RegionInfo = body(command, &reply)?;
-        if info.index.get() != index {
-            return Err(protocol(
-                command,
-                format!("answered for region {}", info.index),
-            ));
-        }
-        let flags = RegionFlags::from_bits_retain(info.flags.get());
-        let size = info.size.get();
-        let length = match flags {
-            _ if !flags.contains(RegionFlags::MMAP) => 0,
-            _ if flags.contains(RegionFlags::CAPS) => first_mappable(&reply.body, &info),
-            _ => size,
-        };
-        let mappable = (length > 0 && !reply.fds.is_empty()).then(|| MappableRegion {
-            fd: reply.fds.swap_remove(0),
-            offset: info.offset.get(),
-            length: length.min(size),
-        });
-        Ok(RegionDetails {
-            size,
-            flags,
-            mappable,
-        })
-    }
-
-    /// Reads a region. At most [`Self::max_transfer`] bytes.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), ClientError> {
-        let access = access(region, offset, data.len());
-        let reply = self.call(Command::REGION_READ, &[access.as_bytes()], &[])?;
-        take_read(&reply, data)
-    }
-
-    /// Writes a region. At most [`Self::max_transfer`] bytes.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), ClientError> {
-        let access = access(region, offset, data.len());
-        self.call(Command::REGION_WRITE, &[access.as_bytes(), data], &[])?;
-        Ok(())
-    }
-
-    /// Reads a register once for each word, many commands under way at once.
-    ///
-    /// # Errors
-    /// When the server refuses or fails; some reads may have taken place.
-    pub fn read_repeated(
-        &mut self,
-        region: u32,
-        offset: u64,
-        words: &mut [u32],
-    ) -> Result<(), ClientError> {
-        let command = Command::REGION_READ;
-        for words in words.chunks_mut(PIPELINE) {
-            let access = access(region, offset, 4);
-            let first = self.send_many(command, words.len(), |_, frame| {
-                frame.extend_from_slice(access.as_bytes());
-            })?;
-            self.receive_many(command, first, words.len(), |at, reply| {
-                let mut bytes = [0; 4];
-                take_read(reply, &mut bytes)?;
-                words[at] = u32::from_le_bytes(bytes);
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Writes a register once for each word, many commands under way at once.
-    ///
-    /// # Errors
-    /// When the server refuses or fails; some writes may have taken place.
-    pub fn write_repeated(
-        &mut self,
-        region: u32,
-        offset: u64,
-        words: &[u32],
-    ) -> Result<(), ClientError> {
-        let command = Command::REGION_WRITE;
-        for words in words.chunks(PIPELINE) {
-            let access = access(region, offset, 4);
-            let first = self.send_many(command, words.len(), |at, frame| {
-                frame.extend_from_slice(access.as_bytes());
-                frame.extend_from_slice(&words[at].to_le_bytes());
-            })?;
-            self.receive_many(command, first, words.len(), |_, _| Ok(()))?;
-        }
-        Ok(())
-    }
-
-    /// Lets the device access memory.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn map_dma(&mut self, request: &DmaRequest) -> Result<(), ClientError> {
-        let flags = match request.access {
-            DmaAccess::Read => DmaFlags::READ,
-            DmaAccess::Write => DmaFlags::WRITE,
-            DmaAccess::ReadWrite => DmaFlags::READ | DmaFlags::WRITE,
-        };
-        let map = DmaMap {
-            argsz: (DmaMap::SIZE as u32).into(),
-            flags: flags.bits().into(),
-            offset: request.range.start.into(),
-            address: request.iova.into(),
-            size: (request.range.end - request.range.start).into(),
-        };
-        let fds = [request.memory.as_fd()];
-        self.call(Command::DMA_MAP, &[map.as_bytes()], &fds)?;
-        self.maps.insert(request);
-        Ok(())
-    }
-
-    /// Ends the device's access to memory.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn unmap_dma(&mut self, iova: u64, length: u64) -> Result<(), ClientError> {
-        let unmap = DmaUnmap {
-            argsz: (DmaUnmap::SIZE as u32).into(),
-            flags: 0.into(),
-            address: iova.into(),
-            size: length.into(),
-        };
-        self.maps.remove(iova);
-        self.call(Command::DMA_UNMAP, &[unmap.as_bytes()], &[])?;
-        Ok(())
-    }
-
-    /// MSI-X vectors of the device.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn msix_vectors(&mut self) -> Result<u32, ClientError> {
-        if self.info.irqs <= irq::MSIX {
-            return Ok(0);
-        }
-        let command = Command::DEVICE_GET_IRQ_INFO;
-        let request = IrqInfo {
-            argsz: (IrqInfo::SIZE as u32).into(),
-            flags: 0.into(),
-            index: irq::MSIX.into(),
-            count: 0.into(),
-        };
-        let reply = self.call(command, &[request.as_bytes()], &[])?;
-        Ok(body::<IrqInfo>(command, &reply)?.count.get())
-    }
-
-    /// Makes an MSI-X vector signal an eventfd, or nothing.
-    ///
-    /// # Errors
-    /// When the server refuses or fails.
-    pub fn set_msix(
-        &mut self,
-        vector: u16,
-        eventfd: Option<BorrowedFd<'_>>,
-    ) -> Result<(), ClientError> {
-        let set = IrqSet {
-            argsz: (IrqSet::SIZE as u32).into(),
-            flags: (IrqSetFlags::DATA_EVENTFD | IrqSetFlags::ACTION_TRIGGER)
-                .bits()
-                .into(),
-            index: irq::MSIX.into(),
-            start: u32::from(vector).into(),
-            count: 1.into(),
-        };
-        let command = Command::DEVICE_SET_IRQS;
-        self.call(command, &[set.as_bytes()], eventfd.as_slice())?;
-        Ok(())
-    }
-
-    /// Resets the device.
-    ///
-    /// # Errors
-    /// When it cannot be reset, or the server fails.
-    pub fn reset(&mut self) -> Result<(), ClientError> {
-        let command = Command::DEVICE_RESET;
-        if !self.info.can_reset {
-            return Err(ClientError::Refused {
-                command,
-                errno: Errno::ENOTSUP,
-            });
-        }
-        self.call(command, &[], &[])?;
-        Ok(())
-    }
-
     fn negotiate(&mut self) -> Result<(), ClientError> {
         let command = Command::VERSION;
         let version = Version {
@@ -402,7 +171,7 @@ impl Client {
         let reply = self.call(command, &[request.as_bytes()], &[])?;
         let info: DeviceInfo = body(command, &reply)?;
         let flags = DeviceFlags::from_bits_retain(info.flags.get());
-        if !flags.contains(DeviceFlags::PCI) || info.num_regions.get() <= region::CONFIG {
+        if !flags.contains(DeviceFlags::PCI) || info.num_regions.get() <= regions::CONFIG {
             return Err(protocol(command, "the device is no PCI function".into()));
         }
         Ok(Info {
@@ -566,63 +335,6 @@ impl Client {
         self.dead = true;
         ClientError::Connection { command, source }
     }
-}
-
-fn access(region: u32, offset: u64, count: usize) -> RegionAccess {
-    RegionAccess {
-        offset: offset.into(),
-        region: region.into(),
-        count: (count as u32).into(),
-    }
-}
-
-/// Takes the data out of the reply to a read.
-fn take_read(reply: &Frame, data: &mut [u8]) -> Result<(), ClientError> {
-    let command = Command::REGION_READ;
-    match RegionAccess::read_from_prefix(&reply.body) {
-        Ok((told, read)) if told.count.get() as usize == data.len() && read.len() == data.len() => {
-            data.copy_from_slice(read);
-            Ok(())
-        }
-        _ => {
-            let what = format!(
-                "a body of {} bytes to a read of {}",
-                reply.body.len(),
-                data.len()
-            );
-            Err(protocol(command, what))
-        }
-    }
-}
-
-/// Bytes from the start of a region that its sparse-mmap capability lets a client map; all of the
-/// region when there is no such capability.
-fn first_mappable(body: &[u8], info: &RegionInfo) -> u64 {
-    /// Capabilities that are looked at before a list counts as endless.
-    const MOST: usize = 16;
-    let mut at = info.cap_offset.get() as usize;
-    for _ in 0..MOST {
-        let Some(Ok((header, rest))) = body.get(at..).map(CapHeader::read_from_prefix) else {
-            return 0;
-        };
-        if header.id.get() == CapHeader::SPARSE_MMAP {
-            let areas = SparseMmap::read_from_prefix(rest).map(|(sparse, areas)| {
-                let (areas, _) = areas.as_chunks::<{ SparseArea::SIZE }>();
-                let count = (sparse.count.get() as usize).min(areas.len());
-                let areas = areas[..count]
-                    .iter()
-                    .map(|area| zerocopy::transmute!(*area));
-                areas.collect::<Vec<SparseArea>>()
-            });
-            let first = areas.iter().flatten().find(|area| area.offset.get() == 0);
-            return first.map_or(0, |area| area.size.get());
-        }
-        match header.next.get() {
-            0 => return info.size.get(),
-            next => at = next as usize,
-        }
-    }
-    0
 }
 
 fn body<T: FromBytes>(command: Command, reply: &Frame) -> Result<T, ClientError> {
