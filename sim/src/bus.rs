@@ -123,6 +123,7 @@ impl Bus for SimBus {
                 bdf: *bdf,
                 ids,
                 driver: None,
+                numa_node: None,
             };
             self.host.update(|known| {
                 known.insert(*bdf, info);
@@ -197,6 +198,10 @@ impl Function for SimFunction {
         self.config_range(offset, data.len())?;
         self.function.write_config(offset, data);
         Ok(())
+    }
+
+    fn bar_size(&self, index: BarIndex) -> Result<Option<u64>, BusError> {
+        Ok(self.function.bar_size(index))
     }
 
     fn bar(&self, index: BarIndex, _caching: Caching) -> Result<Bar, BusError> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use afi_proto::Family;
 use clap::{Args, Parser, Subcommand};
 
+use crate::custom_logic::ModelRegistry;
 use crate::device::MAX_SLOTS;
 use crate::fault::{Fault, Kind, ValueKind};
 
@@ -104,12 +105,17 @@ impl InstanceArgs {
     }
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and does what it says, with the builtin designs.
 pub fn main() -> ExitCode {
+    main_with(ModelRegistry::builtin())
+}
+
+/// The same with other designs: the `main` of an `afi-sim` that knows yours.
+pub fn main_with(models: ModelRegistry) -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Run { instance, command } => run::run(&instance, &command),
-        Command::Serve { instance, dir } => serve::serve(&instance, &dir),
-        Command::Demo { instance } => demo::demo(&instance),
+        Command::Run { instance, command } => run::run(&instance, models, &command),
+        Command::Serve { instance, dir } => serve::serve(&instance, models, &dir),
+        Command::Demo { instance } => demo::demo(&instance, models),
         Command::Faults => {
             print!("{}", faults());
             Ok(ExitCode::SUCCESS)

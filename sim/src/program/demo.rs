@@ -12,12 +12,13 @@ use super::InstanceArgs;
 use super::run::exit_code;
 use super::start::start;
 use crate::catalog::Catalog;
+use crate::custom_logic::ModelRegistry;
 
 /// A step: what it shows, and the arguments of `afi`.
 type Step = (&'static str, Vec<String>);
 
 /// Runs the steps; the first that fails ends it.
-pub(super) fn demo(args: &InstanceArgs) -> Result<ExitCode> {
+pub(super) fn demo(args: &InstanceArgs, models: ModelRegistry) -> Result<ExitCode> {
     let catalog = match &args.catalog {
         Some(path) => Catalog::load(path)?,
         None => Catalog::default(),
@@ -31,7 +32,7 @@ pub(super) fn demo(args: &InstanceArgs) -> Result<ExitCode> {
         .tempdir()
         .context("cannot make a directory for the instance")?;
     let began = Instant::now();
-    let running = start(args, directory.path())?;
+    let running = start(args, models, directory.path())?;
     let afi = program();
     println!(
         "A simulated {} instance with {} slot{}: ready in {:.1} ms.",

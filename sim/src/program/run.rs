@@ -12,14 +12,19 @@ use signal_hook::iterator::Signals;
 
 use super::InstanceArgs;
 use super::start::start;
+use crate::custom_logic::ModelRegistry;
 
 /// Runs a command in a new instance; its status is the answer.
-pub(super) fn run(args: &InstanceArgs, command: &[String]) -> Result<ExitCode> {
+pub(super) fn run(
+    args: &InstanceArgs,
+    models: ModelRegistry,
+    command: &[String],
+) -> Result<ExitCode> {
     let directory = tempfile::Builder::new()
         .prefix("afi-sim-")
         .tempdir()
         .context("cannot make a directory for the instance")?;
-    let running = start(args, directory.path())?;
+    let running = start(args, models, directory.path())?;
     let (program, arguments) = command.split_first().context("no command was given")?;
     let mut command = Command::new(program);
     command.args(arguments);

@@ -11,9 +11,14 @@ use signal_hook::iterator::Signals;
 
 use super::InstanceArgs;
 use super::start::start;
+use crate::custom_logic::ModelRegistry;
 
 /// Serves until a signal ends it.
-pub(super) fn serve(args: &InstanceArgs, directory: &Path) -> Result<ExitCode> {
+pub(super) fn serve(
+    args: &InstanceArgs,
+    models: ModelRegistry,
+    directory: &Path,
+) -> Result<ExitCode> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let directory = directory
@@ -21,7 +26,7 @@ pub(super) fn serve(args: &InstanceArgs, directory: &Path) -> Result<ExitCode> {
         .with_context(|| format!("cannot find {}", directory.display()))?;
     let _lock = lock(&directory)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let running = start(args, &directory)?;
+    let running = start(args, models, &directory)?;
     let mut out = std::io::stdout();
     out.write_all(running.environment.exports().as_bytes())?;
     out.flush()?;

@@ -11,6 +11,7 @@ use super::environment::Environment;
 use crate::catalog::{Catalog, InstanceImages, SharedCatalog};
 use crate::clock::Clock;
 use crate::cloud::{CloudConfig, CloudServer, InstanceIdentity};
+use crate::custom_logic::ModelRegistry;
 use crate::device::Timing;
 use crate::fault::FaultPlan;
 use crate::instance::{Instance, InstanceConfig, Served};
@@ -23,7 +24,11 @@ pub(super) struct Running {
 }
 
 /// Starts the instance in a directory that nobody else uses.
-pub(super) fn start(args: &InstanceArgs, directory: &Path) -> Result<Running> {
+pub(super) fn start(
+    args: &InstanceArgs,
+    models: ModelRegistry,
+    directory: &Path,
+) -> Result<Running> {
     let catalog = match &args.catalog {
         Some(path) => Catalog::load(path)?,
         None => Catalog::default(),
@@ -36,6 +41,7 @@ pub(super) fn start(args: &InstanceArgs, directory: &Path) -> Result<Running> {
     let clock = Clock::automatic();
     let images = InstanceImages::new(catalog.clone(), identity.region.clone(), identity.account);
     let instance = Instance::new(InstanceConfig {
+        models,
         timing: Timing::default().with_load(args.load_time()),
         faults: Arc::clone(&faults),
         clock: clock.clone(),

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use afi_pcie::vfio_user::{Connection, Frame, MAX_FDS, Received};
+use afi_pcie::vfio_user::{Connection, Frame, Received};
 use afi_proto::vfio_user::{
     CapHeader, Capabilities, Command, DEFAULT_MAX_TRANSFER, DeviceFlags, DeviceInfo, DmaMap,
     DmaUnmap, Header, HeaderFlags, IrqInfo, IrqInfoFlags, IrqSet, RegionAccess, RegionFlags,
@@ -22,6 +22,9 @@ use crate::function::{BarMemory, DeviceFunction};
 
 /// The largest body of a message: a transfer of the size that the server offers.
 const BODY_LIMIT: usize = RegionAccess::SIZE + DEFAULT_MAX_TRANSFER as usize;
+/// Descriptors in one message that the server tells its client. More are taken; but QEMU refuses a
+/// server that tells more than 16 (QEMU 11.1, `hw/vfio-user/protocol.h`).
+const OFFERED_FDS: u32 = 16;
 /// Commands handled before the server looks at its other descriptors again.
 const TURN: usize = 64;
 
@@ -197,7 +200,7 @@ impl Session {
         };
         let limits = VersionData {
             capabilities: Capabilities {
-                max_msg_fds: Some(MAX_FDS as u32),
+                max_msg_fds: Some(OFFERED_FDS),
                 max_data_xfer_size: Some(DEFAULT_MAX_TRANSFER),
                 max_dma_maps: Some(MOST_MAPS as u32),
                 pgsizes: Some(4096),
