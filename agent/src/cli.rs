@@ -13,7 +13,7 @@ mod man;
 mod peek;
 mod poke;
 mod registers;
-mod values;
+pub(crate) mod values;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -285,7 +285,7 @@ impl Problem for UsageError {
 }
 
 /// Logs to standard error. `AFI_LOG` refines what `-v` asks for, such as `afi_pcie=trace`.
-fn log(verbose: u8) {
+pub(crate) fn log(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "warn,afi_agent=info,afi_pcie=info",

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod cloud;
+pub mod dropin;
 pub mod image;
 pub mod instance;
 pub mod lock;
@@ -13,3 +14,4 @@ pub mod problem;
 pub mod resolve;
 mod serial;
 pub mod settings;
+mod signals;

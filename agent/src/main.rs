@@ -1,7 +1,11 @@
-//! The `afi` command line; `afi_agent::cli` is all of it.
+//! The `afi` command line, `afi_agent::cli`; and the vendor's tools, `afi_agent::dropin`, when the
+//! program is called by one of their names.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    afi_agent::cli::main()
+    match afi_agent::dropin::called() {
+        Some(tool) => afi_agent::dropin::main(tool),
+        None => afi_agent::cli::main(),
+    }
 }

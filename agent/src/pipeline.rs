@@ -35,10 +35,11 @@ use std::time::Duration;
 use afi_pcie::slots::Slot;
 use afi_pcie::{Bus, Deadline};
 use afi_proto::AgfiId;
-use afi_proto::mailbox::{CommandFlags, LoadRequest, Metrics};
+use afi_proto::mailbox::{CLOCK_GROUPS, CommandFlags, LoadRequest, Metrics};
 
 pub(crate) use all::at_once;
 pub use all::{clear_all, load_all};
+pub(crate) use error::is_lost_answer;
 pub use error::{Operation, SlotError, StepError};
 pub use report::{
     BarReport, BusReport, Chosen, ChosenBy, ClearReport, LoadReport, Outcome, Probe, SlotId,
@@ -89,6 +90,29 @@ pub struct LoadPlan {
     pub dry_run: bool,
     /// How often the command is tried again.
     pub retries: u32,
+    /// Frequency in Hz of the first clock of each of the groups A, B and C; 0 keeps the image's.
+    pub clocks_hz: [u64; CLOCK_GROUPS],
+    /// How long the shell may take to answer one command.
+    pub command_timeout: Duration,
+}
+
+/// A clear that is wanted.
+#[derive(Debug, Clone)]
+pub struct ClearPlan {
+    /// How often the command is tried again.
+    pub retries: u32,
+    /// How long the shell may take to answer one command.
+    pub command_timeout: Duration,
+}
+
+impl ClearPlan {
+    /// A clear that is tried again this often.
+    pub const fn with_retries(retries: u32) -> Self {
+        Self {
+            retries,
+            command_timeout: COMMAND_TIMEOUT,
+        }
+    }
 }
 
 impl LoadPlan {
@@ -103,6 +127,8 @@ impl LoadPlan {
             no_wait: false,
             dry_run: false,
             retries: RETRIES,
+            clocks_hz: [0; _],
+            command_timeout: COMMAND_TIMEOUT,
         }
     }
 
@@ -114,7 +140,7 @@ impl LoadPlan {
         LoadRequest {
             image,
             flags,
-            clocks_hz: [0; _],
+            clocks_hz: self.clocks_hz,
         }
     }
 }
@@ -145,6 +171,7 @@ fn load_with(
     resolve: &dyn Fn() -> Result<Resolved, ResolveError>,
 ) -> Result<LoadReport, Box<SlotError>> {
     let mut run = Run::new(context.bus, slot, observer, deadline);
+    run.command_timeout = plan.command_timeout;
     let result = load_steps(&mut run, context.command, plan, resolve);
     result.map_err(|failed| run.fail(Operation::Load(plan.image.to_string()), failed))
 }
@@ -212,12 +239,13 @@ pub fn clear(
     bus: &dyn Bus,
     slot: &Slot,
     command: &str,
-    retries: u32,
+    plan: &ClearPlan,
     observer: &mut dyn Observer,
     deadline: &Deadline,
 ) -> Result<ClearReport, Box<SlotError>> {
     let mut run = Run::new(bus, slot, observer, deadline);
-    let result = clear_steps(&mut run, command, retries);
+    run.command_timeout = plan.command_timeout;
+    let result = clear_steps(&mut run, command, plan.retries);
     result.map_err(|failed| run.fail(Operation::Clear, failed))
 }
 

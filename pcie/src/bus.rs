@@ -21,8 +21,8 @@ pub trait Bus: Send + Sync {
     /// The bus in a few words, for messages: `socket:/tmp/instance`.
     fn name(&self) -> String;
 
-    /// The functions that the host has enumerated, in bus order. One that goes while the bus is
-    /// being read is left out.
+    /// The functions that the host has enumerated, in bus order; at least those of FPGA slots. One
+    /// that goes while the bus is being read is left out.
     ///
     /// # Errors
     /// When the bus cannot be read.
@@ -76,6 +76,8 @@ pub struct FunctionInfo {
     pub ids: PciIds,
     /// The kernel driver bound to it.
     pub driver: Option<String>,
+    /// The NUMA node that it is nearest to, where the host has several and tells.
+    pub numa_node: Option<u32>,
 }
 
 /// Tells that functions came or went.
@@ -113,6 +115,19 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// As [`Function::read_config`].
     fn write_config(&self, offset: u16, data: &[u8]) -> Result<(), BusError>;
+
+    /// The size of a BAR in bytes; `None` when there is no such BAR. Costs no mapping where the bus
+    /// can tell without: to map a BAR of 128 GiB can take seconds.
+    ///
+    /// # Errors
+    /// When the function cannot be reached.
+    fn bar_size(&self, index: BarIndex) -> Result<Option<u64>, BusError> {
+        match self.bar(index, Caching::None) {
+            Ok(bar) => Ok(Some(bar.length())),
+            Err(BusError::NoBar { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Opens a BAR: mapped where the device allows it, through accesses one by one where not.
     ///
@@ -318,13 +333,10 @@ pub struct ParseBusChoiceError {
 /// Opens a bus.
 ///
 /// # Errors
-/// When it is not there, or this version cannot use it.
+/// When it is not there.
 pub fn open(choice: &BusChoice) -> Result<Arc<dyn Bus>, BusError> {
     match choice {
-        BusChoice::Sysfs => Err(BusError::Unsupported {
-            bus: "sysfs",
-            what: "be used by this version; use --bus socket:DIR with a simulated instance",
-        }),
+        BusChoice::Sysfs => Ok(Arc::new(crate::sysfs::SysfsBus::open()?)),
         BusChoice::Socket { directory } => Ok(Arc::new(crate::socket::SocketBus::open(directory)?)),
     }
 }

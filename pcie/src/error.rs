@@ -103,6 +103,81 @@ pub enum BusError {
         /// What it did.
         what: String,
     },
+    /// The function belongs to no FPGA slot, so this program leaves it alone.
+    #[error(
+        "PCI function {bdf} ({vendor:04x}:{device:04x}) belongs to no FPGA slot; wanted a management \
+         function ({}), or the application function beside one",
+        management_functions()
+    )]
+    NotFpga {
+        /// The function.
+        bdf: Bdf,
+        /// Its vendor id.
+        vendor: u16,
+        /// Its device id.
+        device: u16,
+    },
+    /// A file of the bus holds what it cannot hold.
+    #[error("{path} holds {found}; wanted {wanted}")]
+    Nonsense {
+        /// The file.
+        path: PathBuf,
+        /// What was in it, quoted and not too long.
+        found: String,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// The system shows this process the header of configuration space only.
+    #[error(
+        "{path} shows this process nothing behind its first {} bytes; wanted to read {length} at {offset:#x}",
+        afi_proto::config_space::HEADER_SIZE
+    )]
+    HeaderOnly {
+        /// The file of the configuration space.
+        path: PathBuf,
+        /// Where the access was to begin.
+        offset: u16,
+        /// How many bytes it was to have.
+        length: usize,
+    },
+    /// The function does not answer accesses to its memory, and cannot be made to.
+    #[error("PCI function {bdf} stays without memory decode (command register {command:#06x})")]
+    DecodeOff {
+        /// The function.
+        bdf: Bdf,
+        /// What its command register holds.
+        command: u16,
+    },
+    /// The host found no addresses for a BAR.
+    #[error("the host has given {bar} of PCI function {bdf} ({size:#x} bytes) no addresses")]
+    Unassigned {
+        /// The function.
+        bdf: Bdf,
+        /// The BAR.
+        bar: BarIndex,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A BAR cannot be mapped while a driver has the function.
+    #[error("cannot map {path} while the driver '{driver}' is bound to PCI function {bdf}")]
+    DriverBound {
+        /// The function.
+        bdf: Bdf,
+        /// The driver.
+        driver: String,
+        /// The file of the BAR.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The host knows no way to reset the function.
+    #[error("the host knows no way to reset PCI function {bdf}: there is no {path}")]
+    NoReset {
+        /// The function.
+        bdf: Bdf,
+        /// The file that would do it.
+        path: PathBuf,
+    },
     /// This bus cannot do that.
     #[error("the {bus} bus cannot {what}")]
     Unsupported {
@@ -121,6 +196,15 @@ pub enum BusError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// The ids of the management functions that there are, as `1d0f:1041 or 1d0f:9248`.
+fn management_functions() -> String {
+    let ids = afi_proto::Family::ALL.map(|family| {
+        let mgmt = family.profile().mgmt;
+        format!("{:04x}:{:04x}", mgmt.vendor, mgmt.device)
+    });
+    ids.join(" or ")
 }
 
 impl BusError {

@@ -31,6 +31,7 @@ pub mod memory;
 pub mod names;
 pub mod slots;
 pub mod socket;
+pub mod sysfs;
 pub mod vfio_user;
 
 pub use bar::{Bar, BarError};

@@ -61,6 +61,7 @@ mod tests {
             bdf: bdf.parse().unwrap(),
             ids: PciIds::new(0x1D0F, device, 0, 0),
             driver: None,
+            numa_node: None,
         }
     }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::environment::Environment;
 use crate::instance::SlotName;
 use crate::output::{Answer, ErrorReport, report};
-use crate::pipeline::{self, RETRIES};
+use crate::pipeline::{self, ClearPlan, RETRIES};
 
 /// Clear a slot: stop its image and empty its cache
 ///
@@ -30,7 +30,7 @@ impl Clear {
             instance.bus(),
             &slots,
             &environment.command,
-            self.retries,
+            &ClearPlan::with_retries(self.retries),
             |slot| progress.line(slot.index),
             &environment.deadline,
         );

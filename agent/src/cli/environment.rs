@@ -1,13 +1,10 @@
 //! What every command works with: settings, instance, time limit, and how to be interrupted.
 
 use std::io;
-use std::sync::Arc;
 
 use afi_pcie::mailbox::Mailbox;
 use afi_pcie::slots::Slot;
 use afi_pcie::{Bus, Cancel, Deadline};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use crate::cloud::{self, CloudOptions};
 use crate::instance::{self, Instance, InstanceError, SlotName};
@@ -18,6 +15,7 @@ use crate::problem::{Class, Problem};
 use crate::resolve::Resolver;
 use crate::resolve::cache::ImageCache;
 use crate::settings::{Given, Settings};
+use crate::signals;
 
 /// Characters of the command line that others are told who wait for a lock.
 const LONGEST_COMMAND: usize = 200;
@@ -74,7 +72,7 @@ impl Environment {
     pub(super) fn new(given: Given, verbose: bool) -> Result<Self, Box<ErrorReport>> {
         let settings = Settings::load(given, |name| std::env::var_os(name))?;
         let cancel = Cancel::default();
-        on_signals(&cancel).map_err(|source| AskedError::Signals { source })?;
+        signals::end_waits(&cancel).map_err(|source| AskedError::Signals { source })?;
         let deadline = Deadline::after(settings.timeout).with_cancel(&cancel);
         Ok(Self {
             settings,
@@ -135,17 +133,6 @@ pub(super) fn one_slot(instance: &Instance, name: SlotName) -> Result<Slot, Box<
         (1, Some(slot)) => Ok(slot),
         (count, _) => Err(AskedError::OneSlot { count }.into()),
     }
-}
-
-/// Ends the waits of the command at the first SIGINT (Ctrl-C) or SIGTERM, and the process at the
-/// second.
-fn on_signals(cancel: &Cancel) -> io::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        let code = i32::from(Class::Interrupted.exit_code());
-        flag::register_conditional_shutdown(signal, code, cancel.flag())?;
-        flag::register(signal, Arc::clone(&cancel.flag()))?;
-    }
-    Ok(())
 }
 
 /// The command line as a person typed it, near enough and not too long.

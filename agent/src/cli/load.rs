@@ -72,7 +72,6 @@ impl Load {
 
     fn plan(&self) -> LoadPlan {
         LoadPlan {
-            image: self.image.clone(),
             policy: Policy {
                 refresh: self.refresh,
                 offline: self.offline,
@@ -83,6 +82,7 @@ impl Load {
             no_wait: self.no_wait,
             dry_run: self.dry_run,
             retries: self.retries,
+            ..LoadPlan::new(self.image.clone())
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn switches(text: &str) -> Result<u16, String> {
 
 /// Sixteen lights or switches in groups of four, the highest first, as the public tools print
 /// them.
-pub(super) fn in_fours(bits: u16) -> String {
+pub(crate) fn in_fours(bits: u16) -> String {
     let group = |shift: u32| format!("{:04b}", (bits >> shift) & 0xF);
     [12, 8, 4, 0].map(group).join("-")
 }

@@ -8,7 +8,7 @@ use afi_pcie::{Bus, Deadline};
 use super::error::SlotError;
 use super::report::{ClearReport, LoadReport};
 use super::step::Observer;
-use super::{Context, LoadPlan, clear, load_with};
+use super::{ClearPlan, Context, LoadPlan, clear, load_with};
 use crate::resolve::Resolved;
 
 /// Loads an image into several slots at the same time; one result for each, in their order. The
@@ -42,12 +42,12 @@ pub fn clear_all<O: Observer>(
     bus: &dyn Bus,
     slots: &[Slot],
     command: &str,
-    retries: u32,
+    plan: &ClearPlan,
     observe: impl Fn(&Slot) -> O + Sync,
     deadline: &Deadline,
 ) -> Vec<Result<ClearReport, Box<SlotError>>> {
     at_once(slots, |slot| {
-        clear(bus, slot, command, retries, &mut observe(slot), deadline)
+        clear(bus, slot, command, plan, &mut observe(slot), deadline)
     })
 }
 

@@ -7,7 +7,6 @@ use afi_pcie::{Backoff, Deadline, Ended};
 use afi_proto::AgfiId;
 use afi_proto::mailbox::{CommandFlags, ErrorCode, LoadRequest, Metrics, SlotStatus};
 
-use super::COMMAND_TIMEOUT;
 use super::error::{StepError, is_lost_answer};
 use super::report::SlotState;
 use super::run::{Failed, Run};
@@ -49,7 +48,7 @@ pub(super) fn describe(
 ) -> Result<Metrics, Failed> {
     retrying(run, retries, None, |run| {
         run.step(step, |run| {
-            let deadline = run.deadline.at_most(COMMAND_TIMEOUT);
+            let deadline = run.deadline.at_most(run.command_timeout);
             interruptible(run.mailbox()?.describe(flags, &deadline))
         })
     })
@@ -152,7 +151,7 @@ fn send(run: &mut Run<'_>, command: &Command, known_idle: bool) -> Result<(), St
     if !known_idle {
         settle(run, |status, after| StepError::StillBusy { status, after })?;
     }
-    let deadline = run.deadline.at_most(COMMAND_TIMEOUT);
+    let deadline = run.deadline.at_most(run.command_timeout);
     run.touched = true;
     let mailbox = run.mailbox()?;
     interruptible(match command {
@@ -175,7 +174,7 @@ fn settle(
         let question = if in_reload {
             RELOAD_QUESTION
         } else {
-            COMMAND_TIMEOUT
+            run.command_timeout
         };
         let deadline = run.deadline.at_most(question);
         let mailbox = run.mailbox()?;

@@ -214,7 +214,7 @@ impl StepError {
 }
 
 /// Whether the shell may have done what it was asked, and only its answer was lost.
-pub(super) const fn is_lost_answer(error: &MailboxError) -> bool {
+pub(crate) const fn is_lost_answer(error: &MailboxError) -> bool {
     matches!(
         error,
         MailboxError::TimedOut { .. }

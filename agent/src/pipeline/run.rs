@@ -7,6 +7,7 @@ use afi_pcie::slots::Slot;
 use afi_pcie::{Bus, Deadline};
 use afi_proto::mailbox::{CommandFlags, Metrics};
 
+use super::COMMAND_TIMEOUT;
 use super::appear;
 use super::error::{Operation, SlotError, StepError};
 use super::report::SlotState;
@@ -25,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) bus: &'a dyn Bus,
     pub(super) slot: &'a Slot,
     pub(super) deadline: &'a Deadline,
+    /// How long the shell may take to answer one command.
+    pub(super) command_timeout: Duration,
     /// Whether a command was sent that changes the slot.
     pub(super) touched: bool,
     /// Whether what is known of the image comes from the cache.
@@ -62,6 +65,7 @@ impl<'a> Run<'a> {
             bus,
             slot,
             deadline,
+            command_timeout: COMMAND_TIMEOUT,
             touched: false,
             from_cache: false,
             observer,

@@ -7,7 +7,6 @@ use afi_proto::config_space::{self, Command};
 use afi_proto::mailbox::CommandFlags;
 use afi_proto::{AgfiId, BarIndex, Family, PciIds};
 
-use super::COMMAND_TIMEOUT;
 use super::command::interruptible;
 use super::error::StepError;
 use super::report::{BarReport, BusReport, Probe};
@@ -76,7 +75,7 @@ fn names(bits: Command) -> Vec<&'static str> {
         .collect()
 }
 
-/// Compares ids, and for an image opens the BARs and sees that they answer.
+/// Compares ids, and for an image the sizes of the BARs, and sees that they answer.
 pub(super) fn on_the_bus(
     run: &Run<'_>,
     function: &dyn Function,
@@ -84,7 +83,7 @@ pub(super) fn on_the_bus(
 ) -> Result<BusReport, StepError> {
     let ids = same_ids(run, function, wanted)?;
     let (bars, probe) = match wanted {
-        Wanted::Image { .. } => (open_bars(run, function)?, probe(function)?),
+        Wanted::Image { .. } => (bar_sizes(run, function)?, probe(function)?),
         Wanted::Cleared | Wanted::Anything => (Vec::new(), None),
     };
     Ok(BusReport {
@@ -137,11 +136,16 @@ fn same_ids(run: &Run<'_>, function: &dyn Function, wanted: &Wanted) -> Result<P
     }
 }
 
-/// Opens every BAR that functions of the family have.
-fn open_bars(run: &Run<'_>, function: &dyn Function) -> Result<Vec<BarReport>, StepError> {
+/// Compares the sizes of the BARs that functions of the family have. None is mapped for it: the
+/// largest has 128 GiB.
+fn bar_sizes(run: &Run<'_>, function: &dyn Function) -> Result<Vec<BarReport>, StepError> {
     let specs = run.slot.family.profile().app_bars.iter();
     let reports = specs.map(|spec| {
-        let bytes = function.bar(spec.index, Caching::None)?.length();
+        let missing = BusError::NoBar {
+            bdf: run.slot.app_bdf,
+            bar: spec.index,
+        };
+        let bytes = function.bar_size(spec.index)?.ok_or(missing)?;
         if bytes != spec.size {
             return Err(StepError::BarSize {
                 app: run.slot.app_bdf,
@@ -166,8 +170,11 @@ fn open_bars(run: &Run<'_>, function: &dyn Function) -> Result<Vec<BarReport>, S
 fn probe(function: &dyn Function) -> Result<Option<Probe>, StepError> {
     /// Of the vector control word in an entry of the table.
     const VECTOR_CONTROL: u64 = 12;
-    let Some((bar, table)) = msix_table(function)? else {
-        return Ok(None);
+    let (bar, table) = match msix_table(function) {
+        Ok(Some(found)) => found,
+        // Who is not root does not get to see the capabilities.
+        Ok(None) | Err(BusError::HeaderOnly { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let offset = table + VECTOR_CONTROL;
     let bdf = function.bdf();
@@ -213,7 +220,7 @@ fn msix_table(function: &dyn Function) -> Result<Option<(BarIndex, u64)>, BusErr
 
 /// Whether the slot's cache holds a prefetched image.
 pub(super) fn cached(run: &mut Run<'_>, image: AgfiId) -> Result<(), StepError> {
-    let deadline = run.deadline.at_most(COMMAND_TIMEOUT);
+    let deadline = run.deadline.at_most(run.command_timeout);
     let flags = CommandFlags::GET_HW_METRICS;
     let metrics = interruptible(run.mailbox()?.describe(flags, &deadline))?;
     let cached = &metrics.body.cached;

@@ -4,6 +4,8 @@ use std::io;
 
 use afi_pcie::{BarError, BusError, Ended};
 
+use nix::errno::Errno;
+
 use super::{Class, Problem};
 
 impl Problem for Ended {
@@ -26,14 +28,23 @@ impl Problem for BusError {
     fn class(&self) -> Class {
         match self {
             Self::NoBus { source, .. } | Self::Io { source, .. } => of_io(source),
-            Self::NotFound { .. } | Self::NoBar { .. } | Self::NoConfig { .. } => Class::NotFound,
-            Self::InUse { .. } => Class::Busy,
+            Self::NotFound { .. }
+            | Self::NotFpga { .. }
+            | Self::NoBar { .. }
+            | Self::NoConfig { .. } => Class::NotFound,
+            Self::InUse { .. } | Self::DriverBound { .. } => Class::Busy,
+            Self::HeaderOnly { .. } => Class::NotPermitted,
             Self::Gone { .. } => Class::DeviceGone,
             Self::TimedOut { .. } => Class::TimedOut,
             Self::Wait { source, .. } => source.class(),
             Self::Bar { source, .. } => source.class(),
             Self::Unsupported { .. } => Class::Usage,
-            Self::Refused { .. } | Self::Protocol { .. } => Class::Failed,
+            Self::Refused { .. }
+            | Self::Protocol { .. }
+            | Self::Nonsense { .. }
+            | Self::DecodeOff { .. }
+            | Self::Unassigned { .. }
+            | Self::NoReset { .. } => Class::Failed,
         }
     }
 
@@ -43,14 +54,36 @@ impl Problem for BusError {
                 "name the bus with --bus or AFI_BUS: 'sysfs' on an FPGA instance, \
                  'socket:DIR' with a simulated one"
             }
-            Self::NotFound { .. } => "'afi list' shows the slots and their functions",
+            Self::NotFound { .. } | Self::NotFpga { .. } => {
+                "'afi list' shows the slots and their functions"
+            }
             Self::InUse { .. } => "end the other process, or wait for it",
             Self::Gone { .. } => GONE,
+            Self::Io { path, source, .. } if path.starts_with("/sys") => return refused(source),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run this as root, or as a member of the group that owns the device's files"
             }
             Self::Wait { source, .. } => return source.remedy(),
             Self::TimedOut { .. } => "allow more time with --timeout",
+            Self::HeaderOnly { .. } => {
+                "run this as root: the kernel shows the rest only to processes with CAP_SYS_ADMIN, \
+                 whatever the mode of the file"
+            }
+            Self::Nonsense { .. } => {
+                "this is the kernel's own account of the device: remove and rescan it, or restart \
+                 the instance"
+            }
+            Self::DecodeOff { .. } => GONE,
+            Self::Unassigned { .. } => {
+                "remove and rescan the function; if that does not help, restart with 'pci=realloc' \
+                 on the kernel's command line"
+            }
+            Self::DriverBound { bdf, driver, .. } => {
+                return Some(format!(
+                    "unbind the driver: echo {bdf} | sudo tee /sys/bus/pci/drivers/{driver}/unbind"
+                ));
+            }
+            Self::NoReset { .. } => "clear the slot and load the image again",
             _ => return None,
         };
         Some(text.to_owned())
@@ -76,6 +109,25 @@ impl Problem for BarError {
             Self::Unreachable { .. } => Some(GONE.to_owned()),
         }
     }
+}
+
+/// What to do when the kernel refuses an operation on one of its own files.
+fn refused(error: &io::Error) -> Option<String> {
+    let text = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EACCES) => {
+            "run this as root, or let the group 'fpga' use the device's files (udev rules) and join it"
+        }
+        Some(Errno::EPERM) => {
+            "run this as root; where root is refused, too, the kernel is locked down (Secure Boot) \
+             or the container is not privileged"
+        }
+        Some(Errno::EROFS) => {
+            "/sys is mounted read-only, as in a container that is not privileged: mount it writable, \
+             or run this outside"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// What to do when a card does not answer.

@@ -82,6 +82,12 @@ impl Function for SocketFunction {
         self.on(outcome)
     }
 
+    fn bar_size(&self, index: BarIndex) -> Result<Option<u64>, BusError> {
+        let outcome = self.client().region(index.get().into());
+        let size = self.on(outcome)?.size;
+        Ok((size != 0).then_some(size))
+    }
+
     fn bar(&self, index: BarIndex, _caching: Caching) -> Result<Bar, BusError> {
         let number = u32::from(index.get());
         let outcome = self.client().region(number);

@@ -94,6 +94,7 @@ impl SocketBus {
             bdf,
             ids: config_space::ids(header),
             driver: None,
+            numa_node: None,
         }))
     }
 

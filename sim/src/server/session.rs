@@ -199,13 +199,7 @@ impl Session {
             minor: theirs.minor.get().min(VERSION_MINOR).into(),
         };
         let limits = VersionData {
-            capabilities: Capabilities {
-                max_msg_fds: Some(OFFERED_FDS),
-                max_data_xfer_size: Some(DEFAULT_MAX_TRANSFER),
-                max_dma_maps: Some(MOST_MAPS as u32),
-                pgsizes: Some(4096),
-                write_multiple: Some(false),
-            },
+            capabilities: offered(),
         };
         Ok(Answer::of(&[ours.as_bytes(), &limits.to_bytes()].concat()))
     }
@@ -341,6 +335,17 @@ impl Answer {
     }
 }
 
+/// What the server tells its client of its limits.
+fn offered() -> Capabilities {
+    Capabilities {
+        max_msg_fds: Some(OFFERED_FDS),
+        max_data_xfer_size: Some(DEFAULT_MAX_TRANSFER),
+        max_dma_maps: Some(MOST_MAPS as u32),
+        pgsizes: Some(4096),
+        write_multiple: Some(false),
+    }
+}
+
 fn bar(region: u32) -> Option<BarIndex> {
     u8::try_from(region).ok().and_then(BarIndex::new)
 }
@@ -366,4 +371,20 @@ fn sparse(length: u64) -> Vec<u8> {
 /// The fixed part of a body, and what follows it.
 fn parse<T: FromBytes>(body: &[u8]) -> Result<(T, &[u8]), Errno> {
     T::read_from_prefix(body).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QEMU 11.1 ends a connection whose server tells other limits than these
+    /// (`hw/vfio-user/protocol.h`, `VFIO_USER_MAX_MAX_*`).
+    #[test]
+    fn qemu_accepts_the_limits() {
+        let offered = offered();
+        let within = |limit: Option<u32>, most: u32| limit.is_some_and(|limit| limit <= most);
+        assert!(within(offered.max_msg_fds, 16), "{offered:?}");
+        assert!(within(offered.max_data_xfer_size, 64 << 20), "{offered:?}");
+        assert!(within(offered.max_dma_maps, 65535), "{offered:?}");
+    }
 }

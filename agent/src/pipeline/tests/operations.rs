@@ -201,7 +201,8 @@ fn eight_slots_are_loaded_at_once_and_each_answers_for_itself() {
         assert_eq!(usize::from(index.0), number);
         assert_eq!(result.is_err(), number == 3);
     }
-    let results = clear_all(&rig.bus, &slots, "test", RETRIES, |_| Unobserved, &deadline);
+    let plan = ClearPlan::with_retries(RETRIES);
+    let results = clear_all(&rig.bus, &slots, "test", &plan, |_| Unobserved, &deadline);
     assert!(results.iter().all(Result::is_ok));
 }
 

@@ -195,7 +195,7 @@ impl Rig {
             &self.bus,
             &self.slot(),
             "test",
-            RETRIES,
+            &ClearPlan::with_retries(RETRIES),
             &mut Unobserved,
             &deadline,
         )

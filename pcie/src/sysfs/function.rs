@@ -1,0 +1,289 @@
+//! A PCI function of the running kernel.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use afi_proto::config_space::{self, Command};
+use afi_proto::{BarIndex, Bdf};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::attribute::{self, Resource, WANTED_RESOURCES};
+use super::tree::{Device, Missed, errno_of};
+use crate::bus::{Caching, DmaMapping, DmaRequest, Function};
+use crate::mapping::Mapping;
+use crate::{Backoff, Bar, BusError, Deadline};
+
+/// The file of configuration space.
+const CONFIG: &str = "config";
+/// The smallest configuration space that there is (PCI Local Bus 3.0, 6.1).
+const SMALLEST_CONFIG: u64 = 256;
+/// A page, on which a BAR has to begin to be mapped.
+const PAGE: u64 = 4096;
+/// How long a function that somebody else's rescan has just found may be without its BARs: the
+/// kernel lists a function first, then gives it addresses and makes the files of its BARs.
+const APPEAR: Duration = Duration::from_millis(100);
+
+/// A function of a [`SysfsBus`](super::SysfsBus).
+pub(super) struct SysfsFunction {
+    device: Device,
+    config: File,
+    /// Whether `config` is open for writing, too.
+    writable: bool,
+}
+
+impl SysfsFunction {
+    /// Opens a function that belongs to an FPGA slot.
+    pub(super) fn new(device: Device) -> Result<Self, Missed> {
+        let (config, writable) = match device.open(CONFIG, OFlag::O_RDWR) {
+            Ok(config) => (config, true),
+            // Enough to look.
+            Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => {
+                let config = device.open(CONFIG, OFlag::O_RDONLY);
+                let config = config.map_err(|errno| device.missed("open", CONFIG, errno))?;
+                (config, false)
+            }
+            Err(errno) => return Err(device.missed("open", CONFIG, errno)),
+        };
+        Ok(Self {
+            device,
+            config,
+            writable,
+        })
+    }
+
+    /// What it means that something about the function is not known.
+    fn told(&self, missed: Missed) -> BusError {
+        match missed {
+            Missed::Went => BusError::Gone {
+                bdf: self.device.bdf,
+                seen: "the kernel has removed it since it was opened".to_owned(),
+            },
+            Missed::Failed(error) => error,
+        }
+    }
+
+    fn failed(&self, what: &'static str, name: &str, errno: Errno) -> BusError {
+        self.told(self.device.missed(what, name, errno))
+    }
+
+    fn no_config(&self, offset: u16, length: usize) -> BusError {
+        BusError::NoConfig {
+            bdf: self.device.bdf,
+            offset,
+            length,
+        }
+    }
+
+    /// Why configuration space ended after `read` of `length` bytes at `offset`.
+    fn short(&self, offset: u16, length: usize, read: usize) -> BusError {
+        let size = match self.config.metadata() {
+            Ok(data) => data.len(),
+            Err(error) => return self.failed("look at", CONFIG, errno_of(&error)),
+        };
+        let header = config_space::HEADER_SIZE as u64;
+        let end = u64::from(offset) + read as u64;
+        if size < header {
+            let found = format!("{size} bytes");
+            let wanted = "at least the 64 bytes of a header";
+            return self.device.nonsense(CONFIG, found, wanted);
+        }
+        // Every function has more than a header: the system hides it (`pci_read_config` in
+        // `drivers/pci/pci-sysfs.c` of Linux, without CAP_SYS_ADMIN).
+        let hidden = end == header || read == 0 && end < size.max(SMALLEST_CONFIG);
+        if hidden {
+            return BusError::HeaderOnly {
+                path: self.device.file(CONFIG),
+                offset,
+                length,
+            };
+        }
+        self.no_config(offset, length)
+    }
+
+    /// The BAR, if the function has it.
+    fn resource(&self, index: BarIndex) -> Result<Option<Resource>, BusError> {
+        let resources = self
+            .device
+            .value("resource", WANTED_RESOURCES, attribute::resources);
+        Ok(resources.map_err(|missed| self.told(missed))?[usize::from(index.get())])
+    }
+
+    /// The file of a BAR, and its name. Waits a little for a function that is still being set up.
+    fn bar_file(&self, index: BarIndex, caching: Caching) -> Result<(File, String), BusError> {
+        let plain = format!("resource{}", index.get());
+        let deadline = Deadline::after(APPEAR);
+        let mut backoff = Backoff::up_to(Duration::from_millis(2));
+        loop {
+            if caching == Caching::WriteCombining {
+                let name = format!("{plain}_wc");
+                match self.device.open(&name, OFlag::O_RDWR) {
+                    Ok(file) => return Ok((file, name)),
+                    // Made for prefetchable BARs only, and not by every processor's kernel.
+                    Err(Errno::ENOENT) => {}
+                    Err(errno) => return Err(self.failed("open", &name, errno)),
+                }
+            }
+            match self.device.open(&plain, OFlag::O_RDWR) {
+                Ok(file) => return Ok((file, plain)),
+                Err(Errno::ENOENT)
+                    if self.device.is_current() && backoff.wait(&deadline).is_ok() => {}
+                Err(errno) => return Err(self.failed("open", &plain, errno)),
+            }
+        }
+    }
+
+    /// Sees to it that the function answers accesses to its memory: after a rescan, or when the
+    /// firmware did not, nobody may have switched that on.
+    fn switch_on_memory(&self) -> Result<(), BusError> {
+        let function: &dyn Function = self;
+        if function.live_ids()?.is_absent() {
+            return Err(BusError::Gone {
+                bdf: self.device.bdf,
+                seen: "its configuration space reads as all ones".to_owned(),
+            });
+        }
+        let were_off = function.enable(Command::MEMORY_SPACE)?;
+        if were_off.is_empty() {
+            return Ok(());
+        }
+        let bdf = self.device.bdf;
+        let command = function.command()?;
+        if !command.contains(Command::MEMORY_SPACE) {
+            let command = command.bits();
+            return Err(BusError::DecodeOff { bdf, command });
+        }
+        tracing::debug!(%bdf, "memory decode was off");
+        Ok(())
+    }
+
+    fn map(&self, file: &File, name: &str, resource: Resource) -> Result<Mapping, BusError> {
+        let length = match file.metadata() {
+            Ok(data) => data.len(),
+            Err(error) => return Err(self.failed("look at", name, errno_of(&error))),
+        };
+        if length != resource.size {
+            let found = format!("{length:#x} bytes");
+            let wanted = "as many as its line in the file 'resource' tells";
+            return Err(self.device.nonsense(name, found, wanted));
+        }
+        if !resource.is_memory() || !resource.start.is_multiple_of(PAGE) || length < PAGE {
+            return Err(BusError::Unsupported {
+                bus: "sysfs",
+                what: "map a BAR that is no memory, or less than a page of it",
+            });
+        }
+        Mapping::new(file, 0, length).map_err(|source| {
+            let driver = self.device.link("driver").ok().flatten();
+            match (errno_of(&source), driver) {
+                // With CONFIG_IO_STRICT_DEVMEM, memory that a driver has claimed is its alone.
+                (Errno::EINVAL | Errno::EBUSY, Some(driver)) => BusError::DriverBound {
+                    bdf: self.device.bdf,
+                    driver,
+                    path: self.device.file(name),
+                    source,
+                },
+                (errno, _) => self.failed("map", name, errno),
+            }
+        })
+    }
+}
+
+impl Function for SysfsFunction {
+    fn bdf(&self) -> Bdf {
+        self.device.bdf
+    }
+
+    fn read_config(&self, offset: u16, data: &mut [u8]) -> Result<(), BusError> {
+        let length = data.len();
+        if usize::from(offset) + length > config_space::SIZE {
+            return Err(self.no_config(offset, length));
+        }
+        let mut read = 0;
+        while read < length {
+            let at = u64::from(offset) + read as u64;
+            match self.config.read_at(&mut data[read..], at) {
+                Ok(0) => return Err(self.short(offset, length, read)),
+                Ok(bytes) => read += bytes,
+                Err(error) if errno_of(&error) == Errno::EINTR => {}
+                Err(error) => return Err(self.failed("read", CONFIG, errno_of(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_config(&self, offset: u16, data: &[u8]) -> Result<(), BusError> {
+        let failed = |error: std::io::Error| self.failed("write", CONFIG, errno_of(&error));
+        let end = u64::from(offset) + data.len() as u64;
+        // Checked here: a file that is not the kernel's would grow.
+        if end > self.config.metadata().map_err(failed)?.len() {
+            return Err(self.no_config(offset, data.len()));
+        }
+        if !self.writable {
+            let opened = self.device.open(CONFIG, OFlag::O_WRONLY);
+            return match opened.map(|config| config.write_all_at(data, offset.into())) {
+                Ok(written) => written.map_err(failed),
+                Err(errno) => Err(self.failed("write", CONFIG, errno)),
+            };
+        }
+        self.config
+            .write_all_at(data, offset.into())
+            .map_err(failed)
+    }
+
+    fn bar_size(&self, index: BarIndex) -> Result<Option<u64>, BusError> {
+        Ok(self.resource(index)?.map(|resource| resource.size))
+    }
+
+    fn bar(&self, index: BarIndex, caching: Caching) -> Result<Bar, BusError> {
+        let bdf = self.device.bdf;
+        if self.resource(index)?.is_none() {
+            return Err(BusError::NoBar { bdf, bar: index });
+        }
+        let (file, name) = self.bar_file(index, caching)?;
+        // Read again: before it makes the file, the kernel gives the BAR its addresses.
+        let resource = self.resource(index)?;
+        let resource = resource.ok_or(BusError::NoBar { bdf, bar: index })?;
+        if !resource.is_assigned() {
+            let size = resource.size;
+            return Err(BusError::Unassigned {
+                bdf,
+                bar: index,
+                size,
+            });
+        }
+        self.switch_on_memory()?;
+        Ok(Bar::mapped(self.map(&file, &name, resource)?))
+    }
+
+    fn map_dma(&self, _request: DmaRequest) -> Result<DmaMapping, BusError> {
+        Err(BusError::Unsupported {
+            bus: "sysfs",
+            what: "map memory for DMA: that takes a driver that owns the function, such as vfio-pci",
+        })
+    }
+
+    fn msix(&self, _vector: u16) -> Result<OwnedFd, BusError> {
+        Err(BusError::Unsupported {
+            bus: "sysfs",
+            what: "receive interrupts: that takes a driver that owns the function, such as vfio-pci",
+        })
+    }
+
+    /// The kernel chooses how, function-level reset first, and puts configuration space back.
+    fn reset(&self) -> Result<(), BusError> {
+        const RESET: &str = "reset";
+        match self.device.open(RESET, OFlag::O_PATH) {
+            Err(Errno::ENOENT) if self.device.is_current() => Err(BusError::NoReset {
+                bdf: self.device.bdf,
+                path: self.device.file(RESET),
+            }),
+            _ => {
+                let written = self.device.write_one(RESET);
+                written.map_err(|missed| self.told(missed))
+            }
+        }
+    }
+}

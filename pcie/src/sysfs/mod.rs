@@ -1,0 +1,153 @@
+//! The PCI bus of the running kernel, through sysfs.
+//!
+//! Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci` and
+//! `Documentation/PCI/sysfs-pci.rst`.
+//!
+//! Only functions of FPGA slots are shown, opened and removed: see [`identity`]. A function can go
+//! and come back at any time, because somebody else rescans the bus; that is ordinary. A handle
+//! holds on to the function that it was opened on: it never reaches another one that took its place.
+
+mod attribute;
+mod function;
+mod identity;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod uevent;
+mod watch;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use afi_proto::Bdf;
+use nix::errno::Errno;
+
+use crate::BusError;
+use crate::bus::{Bus, Function, FunctionInfo, Watch};
+use function::SysfsFunction;
+use tree::{Missed, Tree};
+use watch::ListingWatch;
+
+/// Where the running kernel shows its devices.
+const SYS: &str = "/sys";
+/// Where locks on slots of this machine are kept (Filesystem Hierarchy Standard 3.0, 5.9).
+const LOCKS: &str = "/run/lock/afi";
+
+/// The PCI bus of the running kernel, or what a tree of files shows of one.
+#[derive(Debug)]
+pub struct SysfsBus {
+    tree: Tree,
+}
+
+impl SysfsBus {
+    /// The bus of this machine.
+    ///
+    /// # Errors
+    /// When sysfs is not mounted, or the machine has no PCI bus.
+    pub fn open() -> Result<Self, BusError> {
+        Self::at(Path::new(SYS))
+    }
+
+    /// The bus in a tree of files that is laid out as `/sys`. Locks on its slots are kept in `lock`
+    /// in that tree.
+    ///
+    /// # Errors
+    /// When there is no `bus/pci/devices` in it.
+    pub fn at(root: &Path) -> Result<Self, BusError> {
+        let tree = Tree::new(root);
+        let path = tree.devices();
+        match fs::metadata(&path) {
+            Ok(_) => Ok(Self { tree }),
+            Err(source) => Err(BusError::NoBus { path, source }),
+        }
+    }
+
+    fn is_kernel(&self) -> bool {
+        self.tree.root() == Path::new(SYS)
+    }
+
+    /// The files that make the kernel look for functions near an address, the least work first:
+    /// those on the same bus, those anywhere. (The file `rescan` of a bridge is about the bus that
+    /// the bridge is on, not about the one behind it.)
+    fn rescan_files(&self, near: Bdf) -> [PathBuf; 2] {
+        let bus = format!("{:04x}:{:02x}", near.domain(), near.bus());
+        let of_bus = self.tree.root().join("class/pci_bus").join(bus);
+        [
+            of_bus.join("rescan"),
+            self.tree.root().join("bus/pci/rescan"),
+        ]
+    }
+}
+
+impl Bus for SysfsBus {
+    fn name(&self) -> String {
+        if self.is_kernel() {
+            return "sysfs".to_owned();
+        }
+        format!("sysfs at {}", self.tree.root().display())
+    }
+
+    /// The functions of FPGA slots. A function that is none, and whose ids cannot be read, does not
+    /// stand in the way; but when no slot is found at all, it may be why, and its error is told.
+    fn functions(&self) -> Result<Vec<FunctionInfo>, BusError> {
+        identity::functions(&self.tree)
+    }
+
+    fn open(&self, bdf: Bdf) -> Result<Arc<dyn Function>, BusError> {
+        let opened = identity::identify(&self.tree, bdf).and_then(SysfsFunction::new);
+        match opened {
+            Ok(function) => Ok(Arc::new(function)),
+            Err(Missed::Went) => Err(BusError::NotFound { bdf }),
+            Err(Missed::Failed(error)) => Err(error),
+        }
+    }
+
+    fn remove(&self, bdf: Bdf) -> Result<(), BusError> {
+        let removed =
+            identity::identify(&self.tree, bdf).and_then(|device| device.write_one("remove"));
+        match removed {
+            Ok(()) | Err(Missed::Went) => Ok(()),
+            Err(Missed::Failed(error)) => Err(error),
+        }
+    }
+
+    fn rescan(&self, near: Bdf) -> Result<(), BusError> {
+        let mut refused = None;
+        for path in self.rescan_files(near) {
+            match tree::write_one(&path) {
+                Ok(()) => return Ok(()),
+                Err(errno) => {
+                    tracing::debug!(path = %path.display(), %errno, "not rescanned");
+                    // That a file is missing tells less than that another one is refused.
+                    if refused.is_none() || errno != Errno::ENOENT {
+                        refused.get_or_insert(BusError::io("write 1 to", path)(errno.into()));
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn watch(&self) -> Result<Box<dyn Watch>, BusError> {
+        let devices = self.tree.devices();
+        let watch = ListingWatch::new(devices.clone(), self.is_kernel());
+        Ok(Box::new(watch.map_err(BusError::io("list", devices))?))
+    }
+
+    fn lock_directory(&self) -> PathBuf {
+        if self.is_kernel() {
+            return LOCKS.into();
+        }
+        self.tree.root().join("lock")
+    }
+
+    fn function(&self, bdf: Bdf) -> Result<Option<FunctionInfo>, BusError> {
+        let info = identity::identify(&self.tree, bdf).and_then(|device| identity::info(&device));
+        match info {
+            Ok(info) => Ok(Some(info)),
+            Err(Missed::Went | Missed::Failed(BusError::NotFpga { .. })) => Ok(None),
+            Err(Missed::Failed(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The sysfs bus, on trees of files that look like `/sys`.
+
+mod arbitrary;
+mod fake_sys;
+mod functions;
+mod listing;
+mod permissions;
