@@ -5,20 +5,28 @@
 //! file that is locked with `flock(2)`, which the kernel releases however the holder ends. The
 //! file tells who the holder is.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use afi_pcie::{Backoff, Deadline, Ended};
 use afi_proto::Bdf;
+use nix::fcntl::OFlag;
+use nix::unistd::{Group, chown, geteuid};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Class, Problem, of_io};
 
 /// The longest pause between two tries. `flock` can wait, but not with a deadline.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// The group whose members may use the slots.
+const GROUP: &str = "fpga";
+/// What the owner and the group may do with the directory: all, and files in it are the group's.
+const DIRECTORY_MODE: u32 = 0o2770;
+/// What they may do with a lock file.
+const FILE_MODE: u32 = 0o660;
 /// Bytes of a lock file that are read: what a holder writes is far shorter.
 const MOST_BYTES: u64 = 4096;
 
@@ -162,17 +170,49 @@ impl Problem for LockError {
 
 /// Opens the lock file, and makes it and its directory where they are not there.
 fn open(directory: &Path, path: &Path) -> Result<File, LockError> {
-    std::fs::create_dir_all(directory)
-        .map_err(|source| io_error("make the directory of", directory, source))?;
-    OpenOptions::new()
+    if !directory.is_dir() {
+        make_directory(directory)
+            .map_err(|source| io_error("make the directory of", directory, source))?;
+    }
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        // The group too: the directory's group may use the slots.
-        .mode(0o660)
+        .mode(FILE_MODE)
+        // Its contents are replaced: a link could make that somebody else's file.
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
-        .map_err(|source| io_error("open", path, source))
+        .map_err(|source| io_error("open", path, source))?;
+    // What the umask took from the group of a file that this process has just made.
+    if let Err(error) = share(&file) {
+        tracing::debug!(path = %path.display(), %error, "cannot share the lock file");
+    }
+    Ok(file)
+}
+
+/// Makes the directory of the locks. Made by root, it is for the group that may use the slots, and
+/// hands that group down to the files in it (setgid). The group is all who are let in: who can open
+/// a lock can hold it for ever.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    if let Some(group) = Group::from_name(GROUP)? {
+        chown(directory, None, Some(group.gid))?;
+        std::fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))?;
+    }
+    Ok(())
+}
+
+/// Lets the group of a file use it, if it is this process's to decide.
+fn share(file: &File) -> io::Result<()> {
+    let data = file.metadata()?;
+    if data.uid() == geteuid().as_raw() && data.mode() & 0o777 != FILE_MODE {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(())
 }
 
 fn io_error(what: &'static str, path: &Path, source: io::Error) -> LockError {
@@ -243,6 +283,34 @@ mod tests {
                 .first(),
             Some(&b'{')
         );
+    }
+
+    #[test]
+    fn a_lock_file_is_its_groups_whatever_the_umask() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = directory.path().join("run/lock/afi");
+        let path = acquire(&made, MOMENT).unwrap().path().to_owned();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&path), 0o660);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        acquire(&made, MOMENT).unwrap();
+        assert_eq!(mode(&path), 0o660);
+    }
+
+    #[test]
+    fn a_lock_does_not_empty_the_file_that_a_link_leads_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = acquire(directory.path(), MOMENT).unwrap().path().to_owned();
+        let other = directory.path().join("other");
+        std::fs::write(&other, "precious").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let error = acquire(directory.path(), MOMENT).unwrap_err();
+        assert!(
+            matches!(error, LockError::Io { what: "open", .. }),
+            "{error}"
+        );
+        assert_eq!(std::fs::read(&other).unwrap(), b"precious");
     }
 
     #[test]

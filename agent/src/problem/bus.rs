@@ -143,3 +143,39 @@ pub(crate) fn of_io(error: &io::Error) -> Class {
         _ => Class::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_refuses_comes_with_what_helps() {
+        let refused = |errno: Errno| {
+            let source = io::Error::from(errno);
+            BusError::io("write 1 to", "/sys/bus/pci/rescan")(source)
+        };
+        for (errno, class, helps) in [
+            (Errno::EACCES, Class::NotPermitted, "group 'fpga'"),
+            (Errno::EPERM, Class::NotPermitted, "Secure Boot"),
+            (Errno::EROFS, Class::NotPermitted, "mount it writable"),
+        ] {
+            let error = refused(errno);
+            assert_eq!(error.class(), class);
+            assert!(error.remedy().unwrap().contains(helps), "{error}");
+        }
+        assert_eq!(refused(Errno::EIO).remedy(), None);
+    }
+
+    #[test]
+    fn a_driver_in_the_way_comes_with_the_command_that_unbinds_it() {
+        let error = BusError::DriverBound {
+            bdf: "0000:00:1d.0".parse().unwrap(),
+            driver: "xdma".to_owned(),
+            path: "/sys/bus/pci/devices/0000:00:1d.0/resource0".into(),
+            source: Errno::EINVAL.into(),
+        };
+        assert_eq!(error.class(), Class::Busy);
+        let command = "echo 0000:00:1d.0 | sudo tee /sys/bus/pci/drivers/xdma/unbind";
+        assert!(error.remedy().unwrap().ends_with(command));
+    }
+}

@@ -111,7 +111,7 @@ impl SysfsFunction {
         Ok(resources.map_err(|missed| self.told(missed))?[usize::from(index.get())])
     }
 
-    /// The file of a BAR, and its name. Waits a little for a function that is still being set up.
+    /// The file of a BAR that is there, and its name. Waits a little for a function that is still being set up.
     fn bar_file(&self, index: BarIndex, caching: Caching) -> Result<(File, String), BusError> {
         let plain = format!("resource{}", index.get());
         let deadline = Deadline::after(APPEAR);
@@ -128,8 +128,11 @@ impl SysfsFunction {
             }
             match self.device.open(&plain, OFlag::O_RDWR) {
                 Ok(file) => return Ok((file, plain)),
-                Err(Errno::ENOENT)
-                    if self.device.is_current() && backoff.wait(&deadline).is_ok() => {}
+                Err(Errno::ENOENT) if self.resource(index)?.is_none() => {
+                    let bdf = self.device.bdf;
+                    return Err(BusError::NoBar { bdf, bar: index });
+                }
+                Err(Errno::ENOENT) if backoff.wait(&deadline).is_ok() => {}
                 Err(errno) => return Err(self.failed("open", &plain, errno)),
             }
         }
@@ -138,18 +141,21 @@ impl SysfsFunction {
     /// Sees to it that the function answers accesses to its memory: after a rescan, or when the
     /// firmware did not, nobody may have switched that on.
     fn switch_on_memory(&self) -> Result<(), BusError> {
-        let function: &dyn Function = self;
-        if function.live_ids()?.is_absent() {
-            return Err(BusError::Gone {
-                bdf: self.device.bdf,
-                seen: "its configuration space reads as all ones".to_owned(),
-            });
+        let bdf = self.device.bdf;
+        // One word: each of configuration space is a transaction on the bus.
+        let mut command_and_status = [0; 4];
+        self.read_config(config_space::COMMAND, &mut command_and_status)?;
+        if command_and_status == [0xFF; 4] {
+            let seen = "its configuration space reads as all ones".to_owned();
+            return Err(BusError::Gone { bdf, seen });
         }
-        let were_off = function.enable(Command::MEMORY_SPACE)?;
-        if were_off.is_empty() {
+        let [low, high, ..] = command_and_status;
+        let function: &dyn Function = self;
+        let command = Command::from_bits_retain(u16::from_le_bytes([low, high]));
+        if command.contains(Command::MEMORY_SPACE) {
             return Ok(());
         }
-        let bdf = self.device.bdf;
+        function.enable(Command::MEMORY_SPACE)?;
         let command = function.command()?;
         if !command.contains(Command::MEMORY_SPACE) {
             let command = command.bits();
@@ -239,11 +245,8 @@ impl Function for SysfsFunction {
 
     fn bar(&self, index: BarIndex, caching: Caching) -> Result<Bar, BusError> {
         let bdf = self.device.bdf;
-        if self.resource(index)?.is_none() {
-            return Err(BusError::NoBar { bdf, bar: index });
-        }
         let (file, name) = self.bar_file(index, caching)?;
-        // Read again: before it makes the file, the kernel gives the BAR its addresses.
+        // Read after it: before it makes the file, the kernel gives the BAR its addresses.
         let resource = self.resource(index)?;
         let resource = resource.ok_or(BusError::NoBar { bdf, bar: index })?;
         if !resource.is_assigned() {

@@ -3,9 +3,10 @@
 //! Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci` and
 //! `Documentation/PCI/sysfs-pci.rst`.
 //!
-//! Only functions of FPGA slots are shown, opened and removed: see [`identity`]. A function can go
-//! and come back at any time, because somebody else rescans the bus; that is ordinary. A handle
-//! holds on to the function that it was opened on: it never reaches another one that took its place.
+//! Only functions of FPGA slots are shown, opened and removed: those with the ids of a management
+//! function, and those in the place of an application function beside one. A function can go and
+//! come back at any time, because somebody else rescans the bus; that is ordinary. A handle holds on
+//! to the function that it was opened on: it never reaches another one that took its place.
 
 mod attribute;
 mod function;
