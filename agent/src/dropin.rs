@@ -212,6 +212,7 @@ pub(crate) fn run(
     match result {
         Ok(()) => written(out.flush(), 0, err),
         Err(Stop::Failed(failure)) => fail(&failure, out, err),
+        Err(Stop::Ended) => End::Interrupted.status(),
         Err(Stop::Output(error)) => written(Err(error), 0, err),
     }
 }

@@ -199,7 +199,8 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    if let Some(group) = Group::from_name(GROUP)? {
+    // A lookup that fails is a group that is not there: without /etc/group it ends in ENOENT.
+    if let Ok(Some(group)) = Group::from_name(GROUP) {
         chown(directory, None, Some(group.gid))?;
         std::fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))?;
     }

@@ -1,6 +1,7 @@
 //! A simulated instance that stays up for a test.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -81,6 +82,8 @@ impl Sim {
     #[track_caller]
     fn start(args: &[String]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the instance");
+        let log = directory.path().join("log");
+        let log_file = File::create(&log).expect("a file for what the instance says");
         let mut child = Command::new(program("afi-sim"))
             .arg("serve")
             .arg("--dir")
@@ -88,6 +91,7 @@ impl Sim {
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log_file)
             .spawn()
             .expect("afi-sim can be run");
         let out = BufReader::new(child.stdout.take().expect("stdout is piped"));
@@ -105,7 +109,11 @@ impl Sim {
             let left = end.saturating_duration_since(Instant::now());
             let Ok(line) = lines.recv_timeout(left) else {
                 let _ = child.kill();
-                panic!("afi-sim {args:?} did not come up: {:?}", child.wait());
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                panic!(
+                    "afi-sim {args:?} did not come up: {:?}: {said}",
+                    child.wait()
+                );
             };
             if let Some((name, value)) =
                 line.strip_prefix("export ").and_then(|l| l.split_once('='))

@@ -47,6 +47,8 @@ pub(super) enum Stop {
     Failed(Failure),
     /// Its output cannot be written.
     Output(io::Error),
+    /// It serves until somebody ends it, and somebody has.
+    Ended,
 }
 
 impl<F: Into<Failure>> From<F> for Stop {
@@ -128,7 +130,9 @@ impl Work<'_> {
             }
             _ => false,
         };
-        let Some(now) = error.now.filter(|_| loaded) else {
+        let asked = self.arguments.image.to_ascii_lowercase();
+        let is_asked = |now: &SlotState| now.image.is_some_and(|image| image.to_string() == asked);
+        let Some(now) = error.now.filter(|now| loaded && is_asked(now)) else {
             return Err(error.into());
         };
         let failure = Failure::from(error);
@@ -151,8 +155,14 @@ impl Work<'_> {
         };
         let command = self.host.command;
         let deadline = self.whole();
-        let report =
-            pipeline::clear(self.bus()?, &slot, command, &plan, &mut Unobserved, &deadline)?;
+        let report = pipeline::clear(
+            self.bus()?,
+            &slot,
+            command,
+            &plan,
+            &mut Unobserved,
+            &deadline,
+        )?;
         self.show_image(&report.after)
     }
 
@@ -183,11 +193,7 @@ impl Work<'_> {
     }
 
     /// What the slot runs. A shell that waits for leave to reload gets it, and is asked again.
-    fn ask_state(
-        &self,
-        slot: &Slot,
-        flags: CommandFlags,
-    ) -> Result<(SlotState, Metrics), Failure> {
+    fn ask_state(&self, slot: &Slot, flags: CommandFlags) -> Result<(SlotState, Metrics), Failure> {
         let question = |mailbox: &Mailbox, deadline: &Deadline| {
             let metrics = mailbox.describe(flags, deadline)?;
             let state = SlotState::new(&metrics, mailbox.shell_version()?);
@@ -302,7 +308,7 @@ impl Work<'_> {
         Ok(Slot { app, ..slot })
     }
 
-    fn instance(&self) -> Result<&Instance, Failure> {
+    pub(super) fn instance(&self) -> Result<&Instance, Failure> {
         self.instance.as_ref().map_err(Failure::clone)
     }
 
@@ -365,7 +371,7 @@ impl Work<'_> {
     }
 
     /// How long the shell may be silent.
-    fn request_timeout(&self) -> Duration {
+    pub(super) fn request_timeout(&self) -> Duration {
         let limit = self.arguments.request_timeout;
         limit.unwrap_or_else(|| self.dialect.request_timeout())
     }

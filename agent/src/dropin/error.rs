@@ -3,8 +3,8 @@
 //! Sources: `fpga_mgmt_strerror` and `fpga_mgmt_strerror_long` in `fpga_mgmt.c`, and where that
 //! library returns which number. What this program knows beyond that goes to standard error.
 
-use afi_pcie::mailbox::MailboxError;
 use afi_pcie::BusError;
+use afi_pcie::mailbox::MailboxError;
 use afi_proto::mailbox::ErrorCode;
 
 use crate::instance::InstanceError;
@@ -154,15 +154,6 @@ pub(super) trait Ends: Problem {
 impl Ends for InstanceError {
     fn end(&self) -> End {
         match self {
-            Self::Bus {
-                source: BusError::NoBus { .. },
-            }
-            | Self::NoSlots { .. }
-            | Self::NoSuchSlot { .. }
-                if self.class() != Class::NotPermitted =>
-            {
-                End::Error(ErrorCode::PCI_DEVICE_MISSING)
-            }
             Self::Bus { source } => source.end(),
             Self::NoSlots { .. } | Self::NoSuchSlot { .. } => {
                 End::Error(ErrorCode::PCI_DEVICE_MISSING)
@@ -196,9 +187,9 @@ impl Ends for MailboxError {
             Self::Open { source, .. } => source.end(),
             Self::Register { .. } => End::Error(ErrorCode::UNRESPONSIVE),
             // All ones in the length register: too long a response, for the library.
-            Self::Gone { .. }
-            | Self::Length { .. }
-            | Self::Malformed { .. } => End::Error(ErrorCode::MALFORMED),
+            Self::Gone { .. } | Self::Length { .. } | Self::Malformed { .. } => {
+                End::Error(ErrorCode::MALFORMED)
+            }
             Self::TimedOut { .. } | Self::OnlyStale { .. } | Self::WrongOpcode { .. } => {
                 End::Error(ErrorCode::TIMED_OUT)
             }
@@ -273,7 +264,13 @@ macro_rules! failure_from {
     )*};
 }
 
-failure_from!(InstanceError, LockError, MailboxError, BusError, Box<SlotError>);
+failure_from!(
+    InstanceError,
+    LockError,
+    MailboxError,
+    BusError,
+    Box<SlotError>
+);
 
 #[cfg(test)]
 mod tests {
@@ -287,12 +284,21 @@ mod tests {
              The agfi id passed is invalid or you do not have permission to load\n\
              the AFI.\n"
         );
-        assert_eq!(End::Error(ErrorCode(14)).text(), "Error: (14) unspecified-error\n");
-        assert_eq!(End::Error(ErrorCode(1)).text(), "Error: (1) internal-error\n");
+        assert_eq!(
+            End::Error(ErrorCode(14)).text(),
+            "Error: (14) unspecified-error\n"
+        );
+        assert_eq!(
+            End::Error(ErrorCode(1)).text(),
+            "Error: (1) internal-error\n"
+        );
         assert!(End::Error(ErrorCode(-110)).text().starts_with(
             "Error: (-110) Connection timed out\nA time out error is usually spurious"
         ));
-        assert_eq!(End::Error(ErrorCode(-5)).text(), "Error: (-5) Input/output error\n");
+        assert_eq!(
+            End::Error(ErrorCode(-5)).text(),
+            "Error: (-5) Input/output error\n"
+        );
         assert_eq!(
             End::NotRoot.text(),
             "Error: Please prefix the command with 'sudo' or login as root\n\

@@ -135,7 +135,9 @@ impl Definition {
             return Ok(*first);
         }
         let names = self.long.iter().filter(|o| o.name.starts_with(name));
-        let possible: Vec<String> = names.map(|option| format!(" '--{}'", option.name)).collect();
+        let possible: Vec<String> = names
+            .map(|option| format!(" '--{}'", option.name))
+            .collect();
         Err(format!(
             "option '--{name}' is ambiguous; possibilities:{}",
             possible.concat()
@@ -156,10 +158,26 @@ mod tests {
     const DEFINITION: Definition = Definition {
         short: "S:AH?",
         long: &[
-            Long { name: "slot", short: 'S', takes_value: true },
-            Long { name: "async", short: 'A', takes_value: false },
-            Long { name: "headers", short: 'H', takes_value: false },
-            Long { name: "help", short: 'h', takes_value: false },
+            Long {
+                name: "slot",
+                short: 'S',
+                takes_value: true,
+            },
+            Long {
+                name: "async",
+                short: 'A',
+                takes_value: false,
+            },
+            Long {
+                name: "headers",
+                short: 'H',
+                takes_value: false,
+            },
+            Long {
+                name: "help",
+                short: 'h',
+                takes_value: false,
+            },
         ],
     };
 
@@ -178,13 +196,23 @@ mod tests {
 
     #[test]
     fn values_are_attached_or_apart() {
-        for line in ["-S 7", "-S7", "--slot 7", "--slot=7", "--sl=7", "word -S 7 - more"] {
+        for line in [
+            "-S 7",
+            "-S7",
+            "--slot 7",
+            "--slot=7",
+            "--sl=7",
+            "word -S 7 - more",
+        ] {
             assert_eq!(read(line), [value("7")], "{line}");
         }
         assert_eq!(read("-S -1"), [value("-1")]);
         assert_eq!(read("-S --"), [value("--")]);
         assert_eq!(read("--slot="), [value("")]);
-        assert_eq!(read("-HAS7"), [Found::Flag('H'), Found::Flag('A'), value("7")]);
+        assert_eq!(
+            read("-HAS7"),
+            [Found::Flag('H'), Found::Flag('A'), value("7")]
+        );
         assert_eq!(read("-SH"), [value("H")]);
         assert_eq!(read("-H -- -A"), [Found::Flag('H')]);
     }
@@ -192,8 +220,14 @@ mod tests {
     #[test]
     fn mistakes_are_worded_as_the_c_library_words_them() {
         assert_eq!(read("-S"), mistake("option requires an argument -- 'S'"));
-        assert_eq!(read("--slot"), mistake("option '--slot' requires an argument"));
-        assert_eq!(read("--async=1"), mistake("option '--async' doesn't allow an argument"));
+        assert_eq!(
+            read("--slot"),
+            mistake("option '--slot' requires an argument")
+        );
+        assert_eq!(
+            read("--async=1"),
+            mistake("option '--async' doesn't allow an argument")
+        );
         assert_eq!(read("-x"), mistake("invalid option -- 'x'"));
         assert_eq!(read("-:"), mistake("invalid option -- ':'"));
         assert_eq!(read("--no"), mistake("unrecognized option '--no'"));

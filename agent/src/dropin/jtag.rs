@@ -20,7 +20,7 @@ use afi_proto::BarIndex;
 use afi_proto::mailbox::ErrorCode;
 
 use super::commands::{Stop, Work};
-use super::error::{End, Failure};
+use super::error::Failure;
 use crate::instance;
 use crate::output::ErrorReport;
 use crate::problem::{Class, Problem};
@@ -79,24 +79,20 @@ impl Work<'_> {
         // A slot that is not there is told at once, not to each client.
         let mgmt = self.slot()?.mgmt.bdf;
         let address = self.arguments.listen.address;
-        let listener = TcpListener::bind(address)
-            .map_err(|source| ServerError::Listen { address, source })?;
-        let (host, bus) = (self.host, self.bus()?);
+        let listener =
+            TcpListener::bind(address).map_err(|source| ServerError::Listen { address, source })?;
+        let instance = self.instance()?.clone();
+        let (host, limit) = (self.host, self.request_timeout());
         let open = || {
-            let deadline = self.request_deadline();
-            let function = instance::open_function(bus, mgmt, &deadline)?;
+            let deadline = host.deadline(limit);
+            let function = instance::open_function(instance.bus(), mgmt, &deadline)?;
             let bar = function.bar(BarIndex::BAR2, Caching::None)?;
             Ok(Bridge::new(function, bar))
         };
         let served = server::serve(&listener, host.stop, &open, &mut |error| {
-            tracing::warn!("{}", ErrorReport::new(error).to_text().trim_end());
+            self.say(&ErrorReport::new(error).to_text());
         });
         served.map_err(|source| ServerError::Wait { source })?;
-        // Only a signal ends it.
-        let ended = afi_pcie::Ended::Cancelled;
-        Err(Stop::Failed(Failure {
-            end: End::Interrupted,
-            report: Box::new(ErrorReport::new(&ended)),
-        }))
+        Err(Stop::Ended)
     }
 }

@@ -13,7 +13,9 @@ pub(super) fn parse(text: &str) -> Option<u32> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let hexadecimal = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
     let (digits, radix) = match hexadecimal {
         Some(rest) => (rest, 16),
         None if digits.starts_with('0') => (digits, 8),
@@ -47,8 +49,23 @@ mod tests {
             assert_eq!(parse(text), Some(value), "{text:?}");
         }
         for text in [
-            "", " ", "-", "+", "x", "7 ", "7s", "-1", "08", "0x", "0xg", "--1", "+-1", "0b1",
-            "4294967296", "99999999999999999999", "1_0",
+            "",
+            " ",
+            "-",
+            "+",
+            "x",
+            "7 ",
+            "7s",
+            "-1",
+            "08",
+            "0x",
+            "0xg",
+            "--1",
+            "+-1",
+            "0b1",
+            "4294967296",
+            "99999999999999999999",
+            "1_0",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }

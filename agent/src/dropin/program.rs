@@ -125,7 +125,9 @@ impl Problem for SetupError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Settings(error) => error.remedy(),
-            Self::Variable { name, .. } => Some(format!("set {name} to what is wanted, or unset it")),
+            Self::Variable { name, .. } => {
+                Some(format!("set {name} to what is wanted, or unset it"))
+            }
             Self::Signals { .. } => None,
         }
     }

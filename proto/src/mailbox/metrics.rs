@@ -245,6 +245,9 @@ pub struct MetricsBody {
 }
 
 impl Metrics {
+    /// Bytes of the payload before the counters: image, ids, status and error.
+    pub const PREFIX_SIZE: usize = size_of::<WirePrefix>();
+
     /// The payload of a metrics response of this family, as long as the longer layout.
     pub fn encode(&self, family: Family) -> Vec<u8> {
         let mut prefix = WirePrefix::new_zeroed();

@@ -97,7 +97,8 @@ pub(super) fn serve(
             received.drain(..used);
             message_began = Instant::now();
         }
-        let patience = (!received.is_empty()).then(|| PATIENCE.saturating_sub(message_began.elapsed()));
+        let patience =
+            (!received.is_empty()).then(|| PATIENCE.saturating_sub(message_began.elapsed()));
         match wait_for(client.as_fd(), stop, patience).map_err(connection("wait for"))? {
             Readable::Stop => return Ok(Done::Stopped),
             Readable::Nothing => {
