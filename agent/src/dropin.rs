@@ -7,7 +7,7 @@
 //! standard error says more.
 //!
 //! Source: `sdk/userspace/fpga_mgmt_tools` and `sdk/userspace/fpga_libs` of aws-fpga, branch `f2`
-//! for the F2 tools and `master` for the F1 tools ([`Dialect`]).
+//! for the F2 tools and `master` for the F1 tools.
 
 mod arguments;
 mod commands;

@@ -24,6 +24,9 @@ const BLOCK: usize = size_of::<WireF1>();
 /// Bytes of a metrics response with its header: long enough for readers of either layout.
 pub const RESPONSE_SIZE: usize = Header::SIZE + size_of::<WirePrefix>() + BLOCK;
 
+/// What a shell may tell in place of an image id when there is none (`fpga_mgmt_tools/README.md`).
+const NO_IMAGE: &str = "No AFI";
+
 /// Frequencies in Hz, by group and clock.
 pub type ClockGroups = [[u64; CLOCKS_PER_GROUP]; CLOCK_GROUPS];
 
@@ -292,7 +295,7 @@ impl Metrics {
         };
         let id = id_text(&prefix.afi_id);
         let image = match id.as_str() {
-            "" => None,
+            "" | NO_IMAGE => None,
             id => Some(id.parse().map_err(|_| MessageError::Field {
                 what: "image id",
                 found: id.to_owned(),
@@ -548,6 +551,16 @@ mod tests {
         assert_eq!(Metrics::parse(Family::F2, payload), Ok(metrics));
         let error = Metrics::parse(Family::F1, payload).unwrap_err().to_string();
         assert_eq!(error, "metrics response of 520 bytes; wanted 584");
+    }
+
+    #[test]
+    fn a_slot_may_say_in_words_that_it_has_no_image() {
+        let mut payload = example(Family::F2).encode(Family::F2);
+        payload[..64].fill(0);
+        payload[..6].copy_from_slice(b"No AFI");
+        assert_eq!(Metrics::parse(Family::F2, &payload).unwrap().image, None);
+        payload[..6].copy_from_slice(b"banana");
+        assert!(Metrics::parse(Family::F2, &payload).is_err());
     }
 
     proptest! {
