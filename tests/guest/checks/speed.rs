@@ -1,7 +1,9 @@
 //! What commands cost on a device that answers at once, so that all of the time is the host's.
 //!
 //! The least of several runs counts: other work on this machine makes runs longer, never shorter.
-//! Emulated instructions are slow; the limits are for this guest.
+//! Emulated instructions are slow, and how slow depends on the machine; so the figures are printed,
+//! and what is compared is how they relate to the start of a process in the same guest. A sleep of
+//! half a second, as the public tools have, is twenty such starts and more.
 
 use super::image::{DRAM, HELLO};
 use crate::guest::Guest;
@@ -9,30 +11,39 @@ use crate::instance::Instance;
 
 /// Runs of each command.
 const RUNS: usize = 10;
-/// The most that a load which changes ids may take, in milliseconds, as it tells itself.
-const LOAD: f64 = 60.0 * SLOWER;
-/// The most that the process of a listing or description may take, in milliseconds.
-const LOOK: f64 = 25.0 * SLOWER;
-/// The limits are those of an optimised program. One that is not still shows a wait that is too long.
-const SLOWER: f64 = if cfg!(debug_assertions) { 4.0 } else { 1.0 };
+/// The most that a load which changes ids may take, in starts of a process (seen: 2).
+const LOAD: f64 = 8.0;
+/// The most that a listing or description may take, its process included (seen: 1.3 and 1.6).
+const LOOK: f64 = 4.0;
 
-/// Measures, prints and compares with the limits.
+/// Measures, prints and compares.
 pub(super) fn commands(instance: &mut Instance) {
     let guest = &mut instance.guest;
     let loads: Vec<f64> = (0..RUNS)
         .map(|run| load(guest, [HELLO, DRAM][run % 2]))
         .collect();
-    let load = least("afi load, ids change", &loads, LOAD);
+    let load = least("afi load, ids change", &loads);
     let nothing = process(guest, "true");
-    let looks = ["--version", "list", "describe"].map(|command| {
+    let [start, list, describe] = ["--version", "list", "describe"].map(|command| {
         let took: Vec<f64> = process(guest, &format!("afi {command}"))
             .iter()
             .zip(&nothing)
             .map(|(took, nothing)| took - nothing)
             .collect();
-        least(&format!("afi {command}, process"), &took, LOOK)
+        least(&format!("afi {command}, process"), &took)
     });
-    assert!(load && looks.iter().all(|good| *good), "over the limit");
+    assert!(
+        load <= LOAD * start,
+        "load: {load} ms, a process: {start} ms"
+    );
+    assert!(
+        list <= LOOK * start,
+        "list: {list} ms, a process: {start} ms"
+    );
+    assert!(
+        describe <= LOOK * start,
+        "describe: {describe} ms, a process: {start} ms"
+    );
 }
 
 fn load(guest: &mut Guest, image: &str) -> f64 {
@@ -65,11 +76,11 @@ fn process(guest: &mut Guest, command: &str) -> Vec<f64> {
     (0..3).map(sample).collect()
 }
 
-/// Prints a figure, and tells whether it is within its limit.
-fn least(what: &str, times: &[f64], limit: f64) -> bool {
+/// Prints a figure, and gives the least of the times.
+fn least(what: &str, times: &[f64]) -> f64 {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     let (least, median) = (times[0], times[times.len() / 2]);
-    println!("figure: {what}: least {least:.1} ms, median {median:.1} ms (limit {limit} ms)");
-    least <= limit
+    println!("figure: {what}: least {least:.1} ms, median {median:.1} ms");
+    least
 }
