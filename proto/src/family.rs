@@ -43,14 +43,6 @@ impl Family {
             .into_iter()
             .find(|family| family.profile().shell(version).is_some())
     }
-
-    /// The family of an instance type such as `f2.6xlarge`.
-    pub fn of_instance_type(instance_type: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| {
-            let types = family.profile().instance_types;
-            types.iter().any(|known| known.name == instance_type)
-        })
-    }
 }
 
 impl fmt::Display for Family {

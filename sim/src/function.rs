@@ -26,9 +26,6 @@ pub trait DeviceFunction: Send + Sync {
     /// Size of a BAR in bytes, if there is one.
     fn bar_size(&self, bar: BarIndex) -> Option<u64>;
 
-    /// Whether the BAR is prefetchable, so that it may be mapped write-combining.
-    fn bar_prefetchable(&self, bar: BarIndex) -> bool;
-
     /// Reads a BAR. An access of 1, 2, 4 or 8 bytes is one access; a longer one is many.
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]);
 

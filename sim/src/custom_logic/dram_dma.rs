@@ -34,7 +34,7 @@ impl Block {
 }
 
 /// What reads where there is no block.
-pub(super) const NO_BLOCK: u32 = 0xDEAD_BEEF;
+const NO_BLOCK: u32 = 0xDEAD_BEEF;
 /// What reads where a block has no register.
 pub(super) const NO_REGISTER: u32 = u32::MAX;
 

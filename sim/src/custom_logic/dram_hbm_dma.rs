@@ -1,10 +1,7 @@
 //! `cl_dram_hbm_dma` of F2 (`hdk/cl/examples/cl_dram_hbm_dma` on `f2`): as `cl_dram_dma`, with one
 //! DDR interface of 64 GiB, 16 GiB of HBM, and the HBM's status on OCL.
 
-use super::axi_master::AxiMaster;
-use super::dram_dma::{Block, NO_BLOCK, NO_REGISTER};
-use super::interrupts::Interrupts;
-use super::sda_ram::SdaRam;
+use super::dram_dma::{Block, DramDma, NO_REGISTER};
 use super::{CustomLogic, Port, ShellPorts};
 
 /// HBM: bit 0 holds it in reset, bits 2:1 tell which stacks are ready.
@@ -21,26 +18,20 @@ const HBM_BLOCK: u64 = 2;
 #[derive(Debug, Default)]
 pub(super) struct DramHbmDma {
     hbm_in_reset: bool,
-    axi_master: AxiMaster,
-    interrupts: Interrupts,
-    sda: SdaRam,
+    /// Everything but the HBM's block.
+    rest: DramDma,
 }
 
 impl CustomLogic for DramHbmDma {
     fn read(&mut self, port: Port, offset: u64, shell: &mut ShellPorts<'_>) -> Option<u32> {
-        match port {
-            Port::Ocl => Some(match Block::at(offset) {
-                None => NO_BLOCK,
-                Some(Block::DdrTraffic(HBM_BLOCK)) if offset != HBM => NO_REGISTER,
-                Some(Block::DdrTraffic(HBM_BLOCK)) if self.hbm_in_reset => HBM_RESET,
-                Some(Block::DdrTraffic(HBM_BLOCK)) => STACKS_READY,
-                Some(Block::PcimTraffic | Block::DdrTraffic(_)) => NO_REGISTER,
-                Some(Block::AxiMaster) => self.axi_master.read(offset & 0xFF),
-                Some(Block::Interrupts) => self.interrupts.read(shell),
-            }),
-            Port::Bar1 => None,
-            Port::Sda => Some(self.sda.read(offset)),
+        if !is_hbm(port, offset) {
+            return self.rest.read(port, offset, shell);
         }
+        Some(match offset {
+            HBM if self.hbm_in_reset => HBM_RESET,
+            HBM => STACKS_READY,
+            _ => NO_REGISTER,
+        })
     }
 
     fn write(
@@ -50,23 +41,17 @@ impl CustomLogic for DramHbmDma {
         value: u32,
         shell: &mut ShellPorts<'_>,
     ) -> Option<()> {
-        match port {
-            Port::Ocl => match Block::at(offset) {
-                Some(Block::DdrTraffic(HBM_BLOCK)) if offset == HBM => {
-                    self.hbm_in_reset = value & HBM_RESET != 0;
-                }
-                None | Some(Block::PcimTraffic | Block::DdrTraffic(_)) => {}
-                Some(Block::AxiMaster) => self.axi_master.write(offset & 0xFF, value, shell),
-                Some(Block::Interrupts) => self.interrupts.write(offset & 0xFF, value, shell),
-            },
-            Port::Bar1 => return None,
-            Port::Sda => self.sda.write(offset, value),
+        if !is_hbm(port, offset) {
+            return self.rest.write(port, offset, value, shell);
+        }
+        if offset == HBM {
+            self.hbm_in_reset = value & HBM_RESET != 0;
         }
         Some(())
     }
 
     fn has_memory(&self) -> bool {
-        true
+        self.rest.has_memory()
     }
 
     fn virtual_led(&self, _dip: u16) -> u16 {
@@ -76,6 +61,11 @@ impl CustomLogic for DramHbmDma {
             LED_DDR | LED_HBM
         }
     }
+}
+
+/// Whether an access is to the HBM's block.
+fn is_hbm(port: Port, offset: u64) -> bool {
+    port == Port::Ocl && Block::at(offset) == Some(Block::DdrTraffic(HBM_BLOCK))
 }
 
 #[cfg(test)]

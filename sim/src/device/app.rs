@@ -59,14 +59,6 @@ impl DeviceFunction for AppFunction {
         Some(self.card.hold().app_config.bar(bar)?.size)
     }
 
-    fn bar_prefetchable(&self, bar: BarIndex) -> bool {
-        let state = self.card.hold();
-        state
-            .app_config
-            .bar(bar)
-            .is_some_and(|bar| bar.prefetchable)
-    }
-
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         data.fill(0xFF);
         let Some(mut state) = self.reach() else {

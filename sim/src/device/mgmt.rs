@@ -54,14 +54,6 @@ impl DeviceFunction for MgmtFunction {
         Some(self.card.hold().mgmt_config.bar(bar)?.size)
     }
 
-    fn bar_prefetchable(&self, bar: BarIndex) -> bool {
-        let state = self.card.hold();
-        state
-            .mgmt_config
-            .bar(bar)
-            .is_some_and(|bar| bar.prefetchable)
-    }
-
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         data.fill(0xFF);
         let Some(mut state) = self.card.reach() else {

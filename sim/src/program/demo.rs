@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::InstanceArgs;
 use super::run::exit_code;
 use super::start::start;
-use crate::catalog::Catalog;
+use crate::catalog::SharedCatalog;
 use crate::custom_logic::ModelRegistry;
 
 /// A step: what it shows, and the arguments of `afi`.
@@ -19,20 +19,16 @@ type Step = (&'static str, Vec<String>);
 
 /// Runs the steps; the first that fails ends it.
 pub(super) fn demo(args: &InstanceArgs, models: ModelRegistry) -> Result<ExitCode> {
-    let catalog = match &args.catalog {
-        Some(path) => Catalog::load(path)?,
-        None => Catalog::default(),
-    };
-    let steps = match args.family {
-        Family::F1 => f1(image(&catalog, "cl_hello_world")?),
-        Family::F2 => f2(image(&catalog, "cl_axil_reg_access")?),
-    };
     let directory = tempfile::Builder::new()
         .prefix("afi-sim-")
         .tempdir()
         .context("cannot make a directory for the instance")?;
     let began = Instant::now();
     let running = start(args, models, directory.path())?;
+    let steps = match args.family {
+        Family::F1 => f1(image(&running.catalog, "cl_hello_world")?),
+        Family::F2 => f2(image(&running.catalog, "cl_axil_reg_access")?),
+    };
     let afi = program();
     println!(
         "A simulated {} instance with {} slot{}: ready in {:.1} ms.",
@@ -61,7 +57,8 @@ pub(super) fn demo(args: &InstanceArgs, models: ModelRegistry) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-fn image(catalog: &Catalog, name: &str) -> Result<AgfiId> {
+fn image(catalog: &SharedCatalog, name: &str) -> Result<AgfiId> {
+    let catalog = catalog.read();
     let found = catalog
         .images()
         .find(|image| image.name.as_deref() == Some(name));

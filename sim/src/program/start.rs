@@ -19,6 +19,7 @@ use crate::instance::{Instance, InstanceConfig, Served};
 /// A running instance.
 pub(super) struct Running {
     pub(super) environment: Environment,
+    pub(super) catalog: SharedCatalog,
     _served: Served,
     _cloud: CloudServer,
 }
@@ -52,7 +53,7 @@ pub(super) fn start(
     let state = directory.join("state");
     fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let cloud = CloudServer::start(CloudConfig {
-        catalog,
+        catalog: catalog.clone(),
         identity: identity.clone(),
         faults,
         clock,
@@ -60,6 +61,7 @@ pub(super) fn start(
     .context("cannot start the cloud's endpoints")?;
     Ok(Running {
         environment: Environment::new(directory, &state, &identity, &cloud),
+        catalog,
         _served: served,
         _cloud: cloud,
     })

@@ -85,10 +85,6 @@ impl DeviceFunction for Ram {
         }
     }
 
-    fn bar_prefetchable(&self, bar: BarIndex) -> bool {
-        bar != BarIndex::BAR0
-    }
-
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         if bar == BarIndex::BAR2 {
             self.memory.mapping().copy_out(offset, data).unwrap();

@@ -47,10 +47,6 @@ impl DeviceFunction for LoadedAnyway {
         self.inner.bar_size(bar)
     }
 
-    fn bar_prefetchable(&self, bar: BarIndex) -> bool {
-        self.inner.bar_prefetchable(bar)
-    }
-
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         self.inner.read_bar(bar, offset, data);
         if bar != BarIndex::BAR0 || offset != MgmtRegister::ReadData.offset() {
