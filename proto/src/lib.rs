@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod pci;
 mod text;
 pub mod vfio_user;
+pub mod xdma;
 
 pub use family::{Family, FamilyProfile};
 pub use image::{AfiId, AgfiId, ShellVersion};
