@@ -219,6 +219,9 @@ pub struct Shell {
     pub name: &'static str,
     /// Whether slots load images for it today.
     pub supported: bool,
+    /// Whether it was in use once and was replaced. A shell that is neither supported nor this was
+    /// announced and is not there yet.
+    pub deprecated: bool,
     /// Whether it has the XDMA engine in the AppPF's BAR2.
     pub xdma: bool,
 }
@@ -281,24 +284,28 @@ static F1: FamilyProfile = FamilyProfile {
             version: ShellVersion(0x0426_1818),
             name: "XDMA shell 1.4",
             supported: true,
+            deprecated: false,
             xdma: true,
         },
         Shell {
             version: ShellVersion(0x0418_2104),
             name: "small shell",
             supported: true,
+            deprecated: false,
             xdma: false,
         },
         Shell {
             version: ShellVersion(0x0714_17D3),
             name: "shell 1.3",
             supported: false,
+            deprecated: true,
             xdma: true,
         },
         Shell {
             version: ShellVersion(0x0415_1701),
             name: "shell 1.2",
             supported: false,
+            deprecated: true,
             xdma: true,
         },
     ],
@@ -371,12 +378,14 @@ static F2: FamilyProfile = FamilyProfile {
             version: ShellVersion(0x1021_2415),
             name: "small shell",
             supported: true,
+            deprecated: false,
             xdma: false,
         },
         Shell {
             version: ShellVersion(0x1016_2423),
             name: "XDMA shell",
             supported: false,
+            deprecated: false,
             xdma: true,
         },
     ],

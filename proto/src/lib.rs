@@ -10,15 +10,19 @@
 //! Specification, and the vfio-user specification in QEMU (`docs/interop/vfio-user.rst`).
 #![forbid(unsafe_code)]
 
+pub mod clocks;
 pub mod config_space;
 pub mod family;
 pub mod image;
 pub mod mailbox;
+pub mod memory_map;
 pub mod pci;
 mod text;
 pub mod vfio_user;
 pub mod xdma;
 
+pub use clocks::{ClockGroup, ClockRecipe};
 pub use family::{Family, FamilyProfile};
 pub use image::{AfiId, AgfiId, ShellVersion};
+pub use memory_map::{DesignMemory, MapRange, MemoryMap, MemoryMapError};
 pub use pci::{BarIndex, Bdf, PciIds, SlotIndex};
