@@ -1,8 +1,10 @@
 //! A BAR of a function: device registers and memory, accessed a word at a time.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::capture::RecordedFailure;
 pub use crate::mapping::Word;
 use crate::mapping::{MappedWord, Mapping};
 
@@ -75,6 +77,18 @@ pub enum BarError {
         /// Why.
         reason: String,
     },
+    /// The BAR is one of a capture, which does not have what was asked for.
+    #[error("a capture has no {what}: it can be listed and described only")]
+    NotCaptured {
+        /// What was asked for.
+        what: String,
+    },
+    /// The BAR is one of a capture, and this did not work when it was taken.
+    #[error("the capture has a failure in place of an answer")]
+    Recorded {
+        /// The failure.
+        source: RecordedFailure,
+    },
 }
 
 /// A BAR. Clones share it; it stays mapped until the last one is dropped.
@@ -130,6 +144,51 @@ impl Bar {
         }
     }
 
+    /// The same, with this mapping in place of its first accesses one by one.
+    pub(crate) fn with_mapped_start(self, mapping: Mapping) -> Self {
+        let rest = match self.backing {
+            Backing::Mapped { rest, .. } => rest,
+            Backing::Trapped(trap) => Some(trap),
+        };
+        Self {
+            backing: Backing::Mapped { mapping, rest },
+        }
+    }
+
+    /// A part of the BAR, as a BAR of its own whose offsets count from the start of the part.
+    ///
+    /// # Errors
+    /// When it is not inside, is empty, or does not begin on a page.
+    pub fn part(&self, range: Range<u64>) -> Result<Self, BarError> {
+        let (start, length) = (range.start, range.end.saturating_sub(range.start));
+        if length == 0 || length > self.length() || start > self.length() - length {
+            return Err(BarError::out_of_bounds(start, length, self.length()));
+        }
+        let shifted = |region: &Arc<dyn Region>| -> Arc<dyn Region> {
+            let region = Arc::clone(region);
+            Arc::new(Shifted { region, start })
+        };
+        Ok(match &self.backing {
+            Backing::Mapped { mapping, rest } => {
+                let left = mapping.length().saturating_sub(start);
+                match rest {
+                    Some(rest) if left == 0 => Self::trapped(shifted(&rest.region), length),
+                    Some(rest) if left < length => {
+                        let mapping = mapping.part(start, left)?;
+                        Self::partly_mapped(mapping, shifted(&rest.region), length)
+                    }
+                    // What takes the rest can be what holds on to the device.
+                    Some(rest) => {
+                        let mapping = mapping.part(start, length)?;
+                        Self::partly_mapped(mapping, shifted(&rest.region), length)
+                    }
+                    None => Self::mapped(mapping.part(start, length)?),
+                }
+            }
+            Backing::Trapped(trap) => Self::trapped(shifted(&trap.region), length),
+        })
+    }
+
     /// Bytes of the BAR.
     pub const fn length(&self) -> u64 {
         match &self.backing {
@@ -147,6 +206,17 @@ impl Bar {
     /// Whether accesses, at least at its start, are loads and stores of the processor.
     pub const fn is_mapped(&self) -> bool {
         matches!(self.backing, Backing::Mapped { .. })
+    }
+
+    /// The mapping that it begins with, and what takes the accesses behind that: for copies of
+    /// ranges.
+    pub(crate) fn parts(&self) -> (Option<&Mapping>, Option<&dyn Region>) {
+        match &self.backing {
+            Backing::Mapped { mapping, rest } => {
+                (Some(mapping), rest.as_ref().map(|rest| &*rest.region))
+            }
+            Backing::Trapped(trap) => (None, Some(&*trap.region)),
+        }
     }
 
     /// Reads a word.
@@ -302,6 +372,30 @@ impl Bar {
                 trap.region.write_repeated(offset, words)
             }
         }
+    }
+}
+
+/// A region whose offsets count from `start`.
+struct Shifted {
+    region: Arc<dyn Region>,
+    start: u64,
+}
+
+impl Region for Shifted {
+    fn read(&self, offset: u64, data: &mut [u8]) -> Result<(), BarError> {
+        self.region.read(self.start + offset, data)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), BarError> {
+        self.region.write(self.start + offset, data)
+    }
+
+    fn read_repeated(&self, offset: u64, words: &mut [u32]) -> Result<(), BarError> {
+        self.region.read_repeated(self.start + offset, words)
+    }
+
+    fn write_repeated(&self, offset: u64, words: &[u32]) -> Result<(), BarError> {
+        self.region.write_repeated(self.start + offset, words)
     }
 }
 
@@ -472,6 +566,27 @@ mod tests {
         ));
         assert!(bar.write_repeated(4094, &[1]).is_err());
         assert!(recorder.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_part_counts_from_its_start_and_ends_where_it_ends() {
+        let memory = crate::SharedMemory::new("part", 8192).unwrap();
+        let recorder = Arc::new(Recorder::default());
+        let rest = Arc::<Recorder>::clone(&recorder);
+        let bar = Bar::partly_mapped(memory.mapping().clone(), rest, 16384);
+        let part = bar.part(4096..12288).unwrap();
+        assert_eq!(part.length(), 8192);
+        part.write32(0, 7).unwrap();
+        assert_eq!(bar.read32(4096), Ok(7));
+        part.write32(4096, 1).unwrap();
+        assert!(part.write32(8192, 1).is_err());
+        bar.part(12288..16384).unwrap().write32(8, 1).unwrap();
+        assert_eq!(*recorder.0.lock().unwrap(), [(8192, 4), (12296, 4)]);
+        assert_eq!(bar.part(0..4096).unwrap().read32(0), Ok(0));
+        assert!(bar.part(0..4096).unwrap().read32(4096).is_err());
+        for range in [0..0, 12288..20480, 16..4096] {
+            assert!(bar.part(range.clone()).is_err(), "{range:?}");
+        }
     }
 
     #[test]

@@ -9,11 +9,13 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use afi_proto::config_space::{self, Command};
 use afi_proto::{BarIndex, Bdf, PciIds};
 
+use crate::capture::HostView;
+use crate::vfio::bind::Binding;
 use crate::{Bar, BusError, Deadline, Ended, SharedMemory};
 
 /// What a host can do with a PCI bus.
@@ -34,11 +36,20 @@ pub trait Bus: Send + Sync {
     /// When it is not there, may not be opened, or is in use and takes one user only.
     fn open(&self, bdf: Bdf) -> Result<Arc<dyn Function>, BusError>;
 
+    /// Sees that [`Bus::remove`] of a function would be done at once: to be asked before something
+    /// that cannot be undone and that it has to follow.
+    ///
+    /// # Errors
+    /// When it would not: a program uses the function, and the host would wait for its end.
+    fn can_remove(&self, _bdf: Bdf) -> Result<(), BusError> {
+        Ok(())
+    }
+
     /// Makes the host forget a function, so that a rescan looks at it anew. A function that the
     /// host does not know is left alone.
     ///
     /// # Errors
-    /// When the host refuses.
+    /// When the host refuses, and as [`Bus::can_remove`].
     fn remove(&self, bdf: Bdf) -> Result<(), BusError>;
 
     /// Makes the host look for functions it does not know, at least where `near` is or was. Returns
@@ -56,6 +67,35 @@ pub trait Bus: Send + Sync {
 
     /// Where locks on functions of this bus are kept, so that every process that uses it meets.
     fn lock_directory(&self) -> PathBuf;
+
+    /// Puts the application function of a slot onto the driver that hands it to programs
+    /// ([`vfio`](crate::vfio)), and its management function off any driver that is in the way.
+    ///
+    /// # Errors
+    /// When the bus has no drivers, or the host refuses; then everything is as it was, or the error
+    /// says what is not.
+    fn bind(&self, _app: Bdf, _mgmt: Bdf, _deadline: &Deadline) -> Result<Binding, BusError> {
+        Err(self.without_drivers())
+    }
+
+    /// Undoes [`Bus::bind`]: the host chooses drivers again.
+    ///
+    /// # Errors
+    /// As [`Bus::bind`], and when a program has the function open.
+    fn unbind(&self, _app: Bdf, _mgmt: Bdf, _deadline: &Deadline) -> Result<Binding, BusError> {
+        Err(self.without_drivers())
+    }
+
+    /// The error of a bus whose functions are on no drivers.
+    fn without_drivers(&self) -> BusError {
+        BusError::NoDrivers { bus: self.name() }
+    }
+
+    /// What the host tells in small texts, for a report on a fault: of a function of an FPGA slot,
+    /// or with `None` of the machine. What cannot be read is left out, or has the reason.
+    fn host_view(&self, _of: Option<Bdf>) -> HostView {
+        HostView::default()
+    }
 
     /// The enumerated function at an address; `None` when there is none.
     ///
@@ -135,11 +175,33 @@ pub trait Function: Send + Sync {
     /// When there is no such BAR, or it cannot be mapped.
     fn bar(&self, index: BarIndex, caching: Caching) -> Result<Bar, BusError>;
 
+    /// Opens a part of a BAR, with offsets from the start of the part, and maps no more than that
+    /// where the bus can. The part begins on a page.
+    ///
+    /// # Errors
+    /// As [`Function::bar`], and when the part is not inside the BAR.
+    fn bar_range(
+        &self,
+        index: BarIndex,
+        caching: Caching,
+        range: Range<u64>,
+    ) -> Result<Bar, BusError> {
+        let part = self.bar(index, caching)?.part(range);
+        let (bdf, bar) = (self.bdf(), index);
+        part.map_err(|source| BusError::Bar { bdf, bar, source })
+    }
+
     /// Lets the device access memory at a bus address, until the result is dropped.
     ///
     /// # Errors
     /// When the bus cannot, or the range is not page aligned, outside the memory, or taken.
     fn map_dma(&self, request: DmaRequest) -> Result<DmaMapping, BusError>;
+
+    /// Bus addresses that [`Function::map_dma`] can map, where the bus knows: what an IOMMU
+    /// translates, without what it reserves. `None` when it does not care.
+    fn dma_addresses(&self) -> Option<Vec<Range<u64>>> {
+        None
+    }
 
     /// A descriptor that becomes readable when the device fires this MSI-X vector (an eventfd).
     ///
@@ -242,7 +304,8 @@ pub struct DmaMapping {
     iova: u64,
     length: u64,
     memory: Arc<SharedMemory>,
-    unmap: Option<Box<dyn FnOnce() + Send>>,
+    /// Called in `drop` only; the lock makes the mapping shareable between threads.
+    unmap: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl DmaMapping {
@@ -252,7 +315,7 @@ impl DmaMapping {
             iova: request.iova,
             length: request.range.end - request.range.start,
             memory: Arc::clone(&request.memory),
-            unmap: Some(Box::new(unmap)),
+            unmap: Mutex::new(Some(Box::new(unmap))),
         }
     }
 
@@ -280,7 +343,8 @@ impl fmt::Debug for DmaMapping {
 
 impl Drop for DmaMapping {
     fn drop(&mut self) {
-        if let Some(unmap) = self.unmap.take() {
+        let unmap = self.unmap.get_mut();
+        if let Some(unmap) = unmap.unwrap_or_else(PoisonError::into_inner).take() {
             unmap();
         }
     }
@@ -296,6 +360,11 @@ pub enum BusChoice {
         /// The directory.
         directory: PathBuf,
     },
+    /// What was captured of an instance; it can be listed and described.
+    Capture {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 impl fmt::Display for BusChoice {
@@ -303,6 +372,7 @@ impl fmt::Display for BusChoice {
         match self {
             Self::Sysfs => f.write_str("sysfs"),
             Self::Socket { directory } => write!(f, "socket:{}", directory.display()),
+            Self::Capture { file } => write!(f, "capture:{}", file.display()),
         }
     }
 }
@@ -316,6 +386,7 @@ impl FromStr for BusChoice {
             Some(("socket", directory)) if !directory.is_empty() => Ok(Self::Socket {
                 directory: directory.into(),
             }),
+            Some(("capture", file)) if !file.is_empty() => Ok(Self::Capture { file: file.into() }),
             _ => Err(ParseBusChoiceError {
                 text: text.to_owned(),
             }),
@@ -325,7 +396,7 @@ impl FromStr for BusChoice {
 
 /// A text that names no bus.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no bus; wanted 'sysfs' or 'socket:DIR'")]
+#[error("'{text}' is no bus; wanted 'sysfs', 'socket:DIR' or 'capture:FILE'")]
 pub struct ParseBusChoiceError {
     text: String,
 }
@@ -338,6 +409,7 @@ pub fn open(choice: &BusChoice) -> Result<Arc<dyn Bus>, BusError> {
     match choice {
         BusChoice::Sysfs => Ok(Arc::new(crate::sysfs::SysfsBus::open()?)),
         BusChoice::Socket { directory } => Ok(Arc::new(crate::socket::SocketBus::open(directory)?)),
+        BusChoice::Capture { file } => Ok(Arc::new(crate::capture::CaptureBus::open(file)?)),
     }
 }
 
@@ -347,10 +419,15 @@ mod tests {
 
     #[test]
     fn a_bus_is_named_as_it_is_written() {
-        for text in ["sysfs", "socket:/tmp/instance", "socket:a:b"] {
+        for text in [
+            "sysfs",
+            "socket:/tmp/instance",
+            "socket:a:b",
+            "capture:a.json",
+        ] {
             assert_eq!(text.parse::<BusChoice>().unwrap().to_string(), text);
         }
-        for text in ["", "socket", "socket:", "sysfs:x", "vfio"] {
+        for text in ["", "socket", "socket:", "capture:", "sysfs:x", "vfio"] {
             assert!(text.parse::<BusChoice>().is_err(), "{text}");
         }
     }

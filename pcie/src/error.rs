@@ -6,7 +6,10 @@ use std::time::Duration;
 use afi_proto::{BarIndex, Bdf};
 
 use crate::bar::BarError;
+use crate::capture::{CaptureError, RecordedFailure};
 use crate::deadline::Ended;
+use crate::vfio::VfioError;
+use crate::vfio::bind::BindError;
 
 /// An operation on the bus, or on a function of it, that did not work.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +180,42 @@ pub enum BusError {
         bdf: Bdf,
         /// The file that would do it.
         path: PathBuf,
+    },
+    /// The file is no capture that this program can open.
+    #[error("cannot use {path} as a capture")]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CaptureError,
+    },
+    /// The bus is a capture, and this did not work when it was taken.
+    #[error("the capture has a failure in place of an answer")]
+    Recorded {
+        /// The failure.
+        source: RecordedFailure,
+    },
+    /// The function is on the driver `vfio-pci`, and VFIO cannot do what was asked.
+    #[error("cannot use PCI function {bdf} by VFIO")]
+    Vfio {
+        /// The function.
+        bdf: Bdf,
+        /// Why.
+        source: VfioError,
+    },
+    /// The bus is not the kernel's, so there are no drivers of the kernel on it.
+    #[error("the bus {bus} has no drivers: programs reach its functions without")]
+    NoDrivers {
+        /// The bus.
+        bus: String,
+    },
+    /// The function could not be put onto a driver or taken off it.
+    #[error("cannot change the driver of PCI function {bdf}")]
+    Bind {
+        /// The function.
+        bdf: Bdf,
+        /// Why.
+        source: BindError,
     },
     /// This bus cannot do that.
     #[error("the {bus} bus cannot {what}")]

@@ -23,19 +23,29 @@
 
 pub mod bar;
 pub mod bus;
+pub mod capture;
+pub mod card_memory;
+pub mod cdev;
 mod deadline;
+pub mod dma;
 mod error;
 pub mod mailbox;
 pub mod mapping;
 pub mod memory;
 pub mod names;
+pub mod pcis;
 pub mod slots;
 pub mod socket;
+mod striped;
 pub mod sysfs;
+pub mod vfio;
 pub mod vfio_user;
+mod watch;
+pub mod xdma;
 
 pub use bar::{Bar, BarError};
 pub use bus::{Bus, BusChoice, Function, FunctionInfo};
 pub use deadline::{Backoff, Cancel, Deadline, Ended};
+pub use dma::{DmaBuffer, DmaSpace};
 pub use error::BusError;
-pub use memory::SharedMemory;
+pub use memory::{PageSize, SharedMemory};

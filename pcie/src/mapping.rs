@@ -11,12 +11,17 @@
 use std::fmt;
 use std::fs::File;
 use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use nix::libc;
 
 use crate::bar::BarError;
+
+/// Bytes of a page of x86-64 and of the smallest page of other machines that this runs on.
+const PAGE: usize = 4096;
 
 /// An integer that a bus moves in one access.
 pub trait Word: Copy + private::Sealed + 'static {
@@ -60,10 +65,10 @@ pub struct Mapping {
     base: NonNull<u8>,
     length: u64,
     /// Keeps the mapping alive.
-    _raw: Arc<MmapRaw>,
+    raw: Arc<MmapRaw>,
 }
 
-// SAFETY: the pointer is the start of a mapping that `_raw` keeps alive and that is not tied to a
+// SAFETY: the pointer is the start of a mapping that `raw` keeps alive and that is not tied to a
 // thread. Every access through it is volatile or a copy, and the memory is shared with other
 // processes anyway, so what another thread does is no different from what they do.
 unsafe impl Send for Mapping {}
@@ -76,20 +81,34 @@ impl Mapping {
     /// # Errors
     /// When the system refuses, or `length` is 0 or larger than an address.
     pub fn new(file: &File, offset: u64, length: u64) -> std::io::Result<Self> {
+        Self::with_options(file, offset, length, MmapOptions::new().no_reserve_swap())
+    }
+
+    /// Maps as [`Self::new`], and has the system set the memory aside at once: for pages that come
+    /// from a pool, where a touch after the pool is empty would end the process.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when the pool has not enough pages.
+    pub fn reserved(file: &File, offset: u64, length: u64) -> std::io::Result<Self> {
+        Self::with_options(file, offset, length, &mut MmapOptions::new())
+    }
+
+    fn with_options(
+        file: &File,
+        offset: u64,
+        length: u64,
+        options: &mut MmapOptions,
+    ) -> std::io::Result<Self> {
         let bytes = usize::try_from(length).map_err(std::io::Error::other)?;
         if bytes == 0 {
             return Err(std::io::ErrorKind::InvalidInput.into());
         }
-        let raw = MmapOptions::new()
-            .offset(offset)
-            .len(bytes)
-            .no_reserve_swap()
-            .map_raw(file)?;
+        let raw = options.offset(offset).len(bytes).map_raw(file)?;
         let base = NonNull::new(raw.as_mut_ptr()).ok_or(std::io::ErrorKind::Other)?;
         Ok(Self {
             base,
             length,
-            _raw: Arc::new(raw),
+            raw: Arc::new(raw),
         })
     }
 
@@ -97,6 +116,40 @@ impl Mapping {
     #[inline]
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The first byte, for copies that this type does not offer. Whoever follows it answers for
+    /// its own accesses: somebody else can change the memory at any time.
+    #[inline]
+    pub const fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Asks for huge pages behind the mapping where the system gives them by itself
+    /// (`MADV_HUGEPAGE`).
+    ///
+    /// # Errors
+    /// When the system does not know how.
+    pub fn advise_huge(&self) -> std::io::Result<()> {
+        self.raw.advise(Advice::HugePage)
+    }
+
+    /// A part of the mapping, as a mapping of its own that keeps the whole alive.
+    ///
+    /// # Errors
+    /// When it is not inside, is empty, or does not begin on a page.
+    pub fn part(&self, offset: u64, length: u64) -> Result<Self, BarError> {
+        if length == 0 || length > self.length || offset > self.length - length {
+            return Err(BarError::out_of_bounds(offset, length, self.length));
+        }
+        let size = PAGE as u64;
+        if !offset.is_multiple_of(size) {
+            return Err(BarError::Misaligned { offset, size });
+        }
+        // SAFETY: the offset is less than the mapping's length, so the addition stays in it.
+        let base = unsafe { self.base.add(offset as usize) };
+        let raw = Arc::clone(&self.raw);
+        Ok(Self { base, length, raw })
     }
 
     /// Loads a word, volatile.
@@ -164,7 +217,136 @@ impl Mapping {
         Ok(())
     }
 
-    fn range(&self, offset: u64, size: usize) -> Result<NonNull<u8>, BarError> {
+    /// Copies `length` bytes to another mapping, or within this one. Ranges may overlap.
+    ///
+    /// # Errors
+    /// When either range is not inside its mapping.
+    pub fn copy_to(
+        &self,
+        offset: u64,
+        to: &Self,
+        to_offset: u64,
+        length: usize,
+    ) -> Result<(), BarError> {
+        let from = self.range(offset, length)?;
+        let at = to.range(to_offset, length)?;
+        // SAFETY: `range` found `length` bytes from each pointer inside its live mapping, the source
+        // readable and the destination writable; bytes have no alignment; `copy_to` allows overlap.
+        unsafe { from.copy_to(at, length) };
+        Ok(())
+    }
+
+    /// Stores a word so that whoever sees it sees everything that this thread wrote before, in any
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn store_release<T: Word>(&self, offset: u64, value: T) -> Result<(), BarError> {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        self.store(offset, value)
+    }
+
+    /// Reads from a file straight into the mapping: the bytes move once. The file may be anybody's;
+    /// one that has become shorter costs an error.
+    ///
+    /// # Errors
+    /// When the range is not inside the mapping, or the file ends before or cannot be read.
+    pub fn read_from(
+        &self,
+        offset: u64,
+        file: &File,
+        file_offset: u64,
+        length: usize,
+    ) -> std::io::Result<()> {
+        self.move_file(offset, file_offset, length, |at, position, left| {
+            // SAFETY: `move_file` passes a pointer to `left` bytes inside the live, writable
+            // mapping; the descriptor is open while `file` is borrowed.
+            unsafe { libc::pread(file.as_raw_fd(), at.as_ptr().cast(), left, position) }
+        })
+    }
+
+    /// Writes straight from the mapping to a file, as [`Self::read_from`] reads.
+    ///
+    /// # Errors
+    /// When the range is not inside the mapping, or the file cannot be written.
+    pub fn write_to(
+        &self,
+        offset: u64,
+        file: &File,
+        file_offset: u64,
+        length: usize,
+    ) -> std::io::Result<()> {
+        self.move_file(offset, file_offset, length, |at, position, left| {
+            // SAFETY: `move_file` passes a pointer to `left` bytes inside the live, readable
+            // mapping; the descriptor is open while `file` is borrowed.
+            unsafe { libc::pwrite(file.as_raw_fd(), at.as_ptr().cast(), left, position) }
+        })
+    }
+
+    /// Calls `transfer` until `length` bytes have moved: with where in the mapping they go, where in
+    /// the file, and how many are left.
+    fn move_file(
+        &self,
+        offset: u64,
+        file_offset: u64,
+        length: usize,
+        mut transfer: impl FnMut(NonNull<u8>, libc::off_t, usize) -> isize,
+    ) -> std::io::Result<()> {
+        self.range(offset, length).map_err(std::io::Error::other)?;
+        let mut done = 0;
+        while done < length {
+            let left = length - done;
+            let at = self.range(offset + done as u64, left);
+            let at = at.map_err(std::io::Error::other)?;
+            let position = file_offset.checked_add(done as u64);
+            let position = position.and_then(|position| position.try_into().ok());
+            let position = position.ok_or(std::io::ErrorKind::InvalidInput)?;
+            match usize::try_from(transfer(at, position, left)) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(moved) => done += moved,
+                Err(_) => {
+                    let error = std::io::Error::last_os_error();
+                    if error.kind() != std::io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells for each page from `offset` on, one byte each, whether it is in memory (bit 0): a page
+    /// that is not costs one when it is touched. `offset` is a multiple of the page size.
+    ///
+    /// # Errors
+    /// When the pages are not inside the mapping, or the system cannot tell.
+    pub fn resident(&self, offset: u64, pages: &mut [u8]) -> std::io::Result<()> {
+        let length = pages.len() * PAGE;
+        let at = self.range(offset, length).map_err(std::io::Error::other)?;
+        // SAFETY: `range` found the pages inside the live mapping, and `pages` has a byte for each.
+        let outcome = unsafe { libc::mincore(at.as_ptr().cast(), length, pages.as_mut_ptr()) };
+        match outcome {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+
+    /// Sets `length` bytes from `offset` on to one value.
+    ///
+    /// # Errors
+    /// As [`Self::copy_out`].
+    pub fn fill(&self, offset: u64, length: usize, value: u8) -> Result<(), BarError> {
+        let at = self.range(offset, length)?;
+        // SAFETY: `range` found `length` bytes from `at` inside the live, writable mapping.
+        unsafe { at.write_bytes(value, length) };
+        Ok(())
+    }
+
+    /// Where a range of the mapping begins, with `size` bytes from there on inside it.
+    ///
+    /// # Errors
+    /// As [`Self::copy_out`].
+    pub(crate) fn range(&self, offset: u64, size: usize) -> Result<NonNull<u8>, BarError> {
         let size = size as u64;
         if size > self.length || offset > self.length - size {
             return Err(BarError::out_of_bounds(offset, size, self.length));
@@ -244,6 +426,16 @@ mod tests {
     }
 
     #[test]
+    fn a_fill_changes_its_range_and_nothing_beside_it() {
+        let mapping = page();
+        mapping.fill(3, 5, 0xA5).unwrap();
+        assert_eq!(mapping.load::<u64>(0), Ok(0xA5A5_A5A5_A500_0000));
+        assert_eq!(mapping.load::<u64>(8), Ok(0));
+        assert!(mapping.fill(4095, 2, 1).is_err() && mapping.fill(0, usize::MAX, 1).is_err());
+        assert_eq!(mapping.load::<u8>(4095), Ok(0));
+    }
+
+    #[test]
     fn the_last_word_is_in_and_the_next_one_is_not() {
         let mapping = page();
         assert_eq!(mapping.store(4092, 1_u32), Ok(()));
@@ -276,5 +468,50 @@ mod tests {
     fn a_word_across_its_boundary_is_refused() {
         let misaligned = BarError::Misaligned { offset: 2, size: 4 };
         assert_eq!(page().load::<u32>(2), Err(misaligned));
+    }
+
+    #[test]
+    fn bytes_move_between_mappings_and_within_one() {
+        let (from, to) = (page(), page());
+        from.copy_in(100, b"one copy").unwrap();
+        from.copy_to(100, &to, 4088, 8).unwrap();
+        let mut bytes = [0; 8];
+        to.copy_out(4088, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"one copy");
+        to.copy_to(4088, &to, 4086, 8).unwrap();
+        to.copy_out(4086, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"one copy", "an overlap");
+        assert!(from.copy_to(0, &to, 4089, 8).is_err());
+        assert!(from.copy_to(u64::MAX, &to, 0, 8).is_err());
+    }
+
+    #[test]
+    fn a_file_moves_in_and_out_and_one_that_ends_is_an_error() {
+        let mapping = page();
+        let other = SharedMemory::new("other", 4096).unwrap();
+        other.mapping().copy_in(0, b"abcdefgh").unwrap();
+        mapping.read_from(8, other.file(), 2, 4).unwrap();
+        mapping.write_to(8, other.file(), 4090, 4).unwrap();
+        let mut bytes = [0; 4];
+        other.mapping().copy_out(4090, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"cdef");
+        let short = mapping.read_from(0, other.file(), 4092, 8).unwrap_err();
+        assert_eq!(short.kind(), std::io::ErrorKind::UnexpectedEof);
+        assert!(
+            mapping.write_to(0, other.file(), 4092, 8).is_err(),
+            "sealed"
+        );
+        assert!(mapping.read_from(4092, other.file(), 0, 8).is_err());
+        assert!(mapping.read_from(0, other.file(), u64::MAX, 8).is_err());
+    }
+
+    #[test]
+    fn a_page_is_in_memory_once_it_is_written() {
+        let memory = SharedMemory::new("pages", 4 * 4096).unwrap();
+        memory.mapping().store(2 * 4096, 1_u8).unwrap();
+        let mut pages = [0; 4];
+        memory.mapping().resident(0, &mut pages).unwrap();
+        assert_eq!(pages.map(|page| page & 1), [0, 0, 1, 0]);
+        assert!(memory.mapping().resident(4096, &mut pages).is_err());
     }
 }

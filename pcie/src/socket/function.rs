@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,34 @@ impl SocketFunction {
         outcome.map_err(|error| bus_error(self.bdf, error))
     }
 
+    /// Opens a BAR, or a part of it that begins on a page.
+    fn open_bar(&self, bar: BarIndex, range: Option<Range<u64>>) -> Result<Bar, BusError> {
+        let (bdf, number) = (self.bdf, u32::from(bar.get()));
+        let outcome = self.client().region(number);
+        let details = self.on(outcome)?;
+        if details.size == 0 {
+            return Err(BusError::NoBar { bdf, bar });
+        }
+        let region = Arc::new(SocketRegion {
+            index: number,
+            client: Arc::clone(&self.client),
+        });
+        let trapped = Bar::trapped(Arc::<SocketRegion>::clone(&region), details.size);
+        let range = range.unwrap_or(0..details.size);
+        let part = trapped.part(range.clone());
+        let part = part.map_err(|source| BusError::Bar { bdf, bar, source })?;
+        let Some(file) = details.mappable.filter(|file| file.length > range.start) else {
+            return Ok(part);
+        };
+        let length = file.length.min(range.end) - range.start;
+        let mapping = Mapping::new(&File::from(file.fd), file.offset + range.start, length)
+            .map_err(BusError::io("map", format!("{bar} of {bdf}")))?;
+        if length == part.length() {
+            return Ok(Bar::mapped(mapping));
+        }
+        Ok(part.with_mapped_start(mapping))
+    }
+
     fn check_config(&self, offset: u16, length: usize) -> Result<(), BusError> {
         if usize::from(offset) + length > config_space::SIZE {
             let bdf = self.bdf;
@@ -89,26 +118,16 @@ impl Function for SocketFunction {
     }
 
     fn bar(&self, index: BarIndex, _caching: Caching) -> Result<Bar, BusError> {
-        let number = u32::from(index.get());
-        let outcome = self.client().region(number);
-        let details = self.on(outcome)?;
-        if details.size == 0 {
-            let bdf = self.bdf;
-            return Err(BusError::NoBar { bdf, bar: index });
-        }
-        let region = Arc::new(SocketRegion {
-            index: number,
-            client: Arc::clone(&self.client),
-        });
-        let Some(part) = details.mappable else {
-            return Ok(Bar::trapped(region, details.size));
-        };
-        let mapping = Mapping::new(&File::from(part.fd), part.offset, part.length)
-            .map_err(BusError::io("map", format!("{index} of {}", self.bdf)))?;
-        if part.length == details.size {
-            return Ok(Bar::mapped(mapping));
-        }
-        Ok(Bar::partly_mapped(mapping, region, details.size))
+        self.open_bar(index, None)
+    }
+
+    fn bar_range(
+        &self,
+        index: BarIndex,
+        _caching: Caching,
+        range: Range<u64>,
+    ) -> Result<Bar, BusError> {
+        self.open_bar(index, Some(range))
     }
 
     fn map_dma(&self, request: DmaRequest) -> Result<DmaMapping, BusError> {
@@ -183,14 +202,24 @@ impl SocketRegion {
 
 impl Region for SocketRegion {
     fn read(&self, offset: u64, data: &mut [u8]) -> Result<(), BarError> {
-        let size = data.len();
-        let outcome = lock(&self.client).read(self.index, offset, data);
-        outcome.map_err(Self::on(offset, size))
+        let mut client = lock(&self.client);
+        let most = client.max_transfer();
+        for (part, at) in data.chunks_mut(most).zip((offset..).step_by(most)) {
+            let size = part.len();
+            let outcome = client.read(self.index, at, part);
+            outcome.map_err(Self::on(at, size))?;
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), BarError> {
-        let outcome = lock(&self.client).write(self.index, offset, data);
-        outcome.map_err(Self::on(offset, data.len()))
+        let mut client = lock(&self.client);
+        let most = client.max_transfer();
+        for (part, at) in data.chunks(most).zip((offset..).step_by(most)) {
+            let outcome = client.write(self.index, at, part);
+            outcome.map_err(Self::on(at, part.len()))?;
+        }
+        Ok(())
     }
 
     fn read_repeated(&self, offset: u64, words: &mut [u32]) -> Result<(), BarError> {

@@ -6,7 +6,6 @@
 
 mod function;
 mod layout;
-mod watch;
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -18,10 +17,10 @@ use afi_proto::Bdf;
 use afi_proto::config_space::{self, Command, HEADER_SIZE};
 
 use crate::bus::{Bus, Function, FunctionInfo, Watch};
+use crate::watch::{Kind, ListingWatch};
 use crate::{Backoff, BusError, Deadline};
 use function::SocketFunction;
 pub use layout::Layout;
-use watch::DirectoryWatch;
 
 /// How long [`Bus::open`] waits for a function that somebody else has open: a rescan of another
 /// process takes about a millisecond.
@@ -169,7 +168,7 @@ impl Bus for SocketBus {
 
     fn watch(&self) -> Result<Box<dyn Watch>, BusError> {
         let directory = self.layout.host();
-        let watch = DirectoryWatch::new(directory.clone());
+        let watch = ListingWatch::new(directory.clone(), Kind::Files);
         Ok(Box::new(watch.map_err(BusError::io("watch", directory))?))
     }
 

@@ -14,6 +14,8 @@ pub(super) const WANTED_RESOURCES: &str = "at least six lines of start, end and 
 
 /// The resource is memory (`IORESOURCE_MEM`), not ports.
 const MEMORY: u64 = 0x200;
+/// Reads of it have no side effects (`IORESOURCE_PREFETCH`).
+const PREFETCHABLE: u64 = 0x2000;
 /// The kernel has not assigned addresses to it (`IORESOURCE_UNSET`).
 const UNSET: u64 = 0x2000_0000;
 /// BARs of a function.
@@ -33,6 +35,11 @@ impl Resource {
     /// Whether it is memory, not ports.
     pub(super) const fn is_memory(self) -> bool {
         self.flags & MEMORY != 0
+    }
+
+    /// Whether reads of it have no side effects.
+    pub(super) const fn is_prefetchable(self) -> bool {
+        self.flags & PREFETCHABLE != 0
     }
 
     /// Whether the kernel has given it addresses.

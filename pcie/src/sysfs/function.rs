@@ -1,6 +1,7 @@
 //! A PCI function of the running kernel.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use super::attribute::{self, Resource, WANTED_RESOURCES};
 use super::tree::{Device, Missed, errno_of};
 use crate::bus::{Caching, DmaMapping, DmaRequest, Function};
 use crate::mapping::Mapping;
-use crate::{Backoff, Bar, BusError, Deadline};
+use crate::{Backoff, Bar, BarError, BusError, Deadline};
 
 /// The file of configuration space.
-const CONFIG: &str = "config";
+pub(super) const CONFIG: &str = "config";
 /// The smallest configuration space that there is (PCI Local Bus 3.0, 6.1).
 const SMALLEST_CONFIG: u64 = 256;
 /// A page, on which a BAR has to begin to be mapped.
@@ -32,12 +33,22 @@ pub(super) struct SysfsFunction {
     config: File,
     /// Whether `config` is open for writing, too.
     writable: bool,
+    /// How long its files may still be root's alone, as [`super::grant`] is under way.
+    patience: Option<Deadline>,
 }
 
 impl SysfsFunction {
-    /// Opens a function that belongs to an FPGA slot.
-    pub(super) fn new(device: Device) -> Result<Self, Missed> {
-        let (config, writable) = match device.open(CONFIG, OFlag::O_RDWR) {
+    /// Opens a function that belongs to an FPGA slot. Permissions that are missing are waited for
+    /// with `patience`.
+    pub(super) fn new(device: Device, patience: Option<Deadline>) -> Result<Self, Missed> {
+        let mut backoff = Backoff::up_to(Duration::from_millis(2));
+        let opened = loop {
+            match device.open(CONFIG, OFlag::O_RDWR) {
+                Err(Errno::EACCES) if is_worth_a_wait(&mut backoff, patience.as_ref()) => {}
+                opened => break opened,
+            }
+        };
+        let (config, writable) = match opened {
             Ok(config) => (config, true),
             // Enough to look.
             Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => {
@@ -51,7 +62,14 @@ impl SysfsFunction {
             device,
             config,
             writable,
+            patience,
         })
+    }
+
+    /// Whether the kernel has given it to this driver.
+    pub(super) fn is_on(&self, driver: &str) -> bool {
+        let bound = self.device.link("driver");
+        bound.is_ok_and(|bound| bound.as_deref() == Some(driver))
     }
 
     /// What it means that something about the function is not known.
@@ -123,6 +141,9 @@ impl SysfsFunction {
                     Ok(file) => return Ok((file, name)),
                     // Made for prefetchable BARs only, and not by every processor's kernel.
                     Err(Errno::ENOENT) => {}
+                    Err(Errno::EACCES) if is_worth_a_wait(&mut backoff, self.patience.as_ref()) => {
+                        continue;
+                    }
                     Err(errno) => return Err(self.failed("open", &name, errno)),
                 }
             }
@@ -133,6 +154,7 @@ impl SysfsFunction {
                     return Err(BusError::NoBar { bdf, bar: index });
                 }
                 Err(Errno::ENOENT) if backoff.wait(&deadline).is_ok() => {}
+                Err(Errno::EACCES) if is_worth_a_wait(&mut backoff, self.patience.as_ref()) => {}
                 Err(errno) => return Err(self.failed("open", &plain, errno)),
             }
         }
@@ -165,7 +187,48 @@ impl SysfsFunction {
         Ok(())
     }
 
-    fn map(&self, file: &File, name: &str, resource: Resource) -> Result<Mapping, BusError> {
+    /// Opens a BAR, or a part of it that begins on a page.
+    fn open_bar(
+        &self,
+        index: BarIndex,
+        caching: Caching,
+        range: Option<Range<u64>>,
+    ) -> Result<Bar, BusError> {
+        let bdf = self.device.bdf;
+        let (file, name) = self.bar_file(index, caching)?;
+        // Read after it: before it makes the file, the kernel gives the BAR its addresses.
+        let resource = self.resource(index)?;
+        let resource = resource.ok_or(BusError::NoBar { bdf, bar: index })?;
+        if !resource.is_assigned() {
+            let size = resource.size;
+            return Err(BusError::Unassigned {
+                bdf,
+                bar: index,
+                size,
+            });
+        }
+        let range = range.unwrap_or(0..resource.size);
+        let inside = range.start < range.end && range.end <= resource.size;
+        if !inside || !range.start.is_multiple_of(PAGE) {
+            let size = range.end.saturating_sub(range.start);
+            let source = BarError::refused(range.start, size, resource.size);
+            return Err(BusError::Bar {
+                bdf,
+                bar: index,
+                source,
+            });
+        }
+        self.switch_on_memory()?;
+        Ok(Bar::mapped(self.map(&file, &name, resource, range)?))
+    }
+
+    fn map(
+        &self,
+        file: &File,
+        name: &str,
+        resource: Resource,
+        range: Range<u64>,
+    ) -> Result<Mapping, BusError> {
         let length = match file.metadata() {
             Ok(data) => data.len(),
             Err(error) => return Err(self.failed("look at", name, errno_of(&error))),
@@ -181,7 +244,7 @@ impl SysfsFunction {
                 what: "map a BAR that is no memory, or less than a page of it",
             });
         }
-        Mapping::new(file, 0, length).map_err(|source| {
+        Mapping::new(file, range.start, range.end - range.start).map_err(|source| {
             let driver = self.device.link("driver").ok().flatten();
             match (errno_of(&source), driver) {
                 // With CONFIG_IO_STRICT_DEVMEM, memory that a driver has claimed is its alone.
@@ -195,6 +258,11 @@ impl SysfsFunction {
             }
         })
     }
+}
+
+/// Pauses, if there is patience left.
+fn is_worth_a_wait(backoff: &mut Backoff, patience: Option<&Deadline>) -> bool {
+    patience.is_some_and(|patience| backoff.wait(patience).is_ok())
 }
 
 impl Function for SysfsFunction {
@@ -244,21 +312,16 @@ impl Function for SysfsFunction {
     }
 
     fn bar(&self, index: BarIndex, caching: Caching) -> Result<Bar, BusError> {
-        let bdf = self.device.bdf;
-        let (file, name) = self.bar_file(index, caching)?;
-        // Read after it: before it makes the file, the kernel gives the BAR its addresses.
-        let resource = self.resource(index)?;
-        let resource = resource.ok_or(BusError::NoBar { bdf, bar: index })?;
-        if !resource.is_assigned() {
-            let size = resource.size;
-            return Err(BusError::Unassigned {
-                bdf,
-                bar: index,
-                size,
-            });
-        }
-        self.switch_on_memory()?;
-        Ok(Bar::mapped(self.map(&file, &name, resource)?))
+        self.open_bar(index, caching, None)
+    }
+
+    fn bar_range(
+        &self,
+        index: BarIndex,
+        caching: Caching,
+        range: Range<u64>,
+    ) -> Result<Bar, BusError> {
+        self.open_bar(index, caching, Some(range))
     }
 
     fn map_dma(&self, _request: DmaRequest) -> Result<DmaMapping, BusError> {

@@ -115,7 +115,7 @@ fn find_slots(tree: &Tree) -> Result<Slots, BusError> {
 }
 
 /// Why it is not known whether a function is a management function.
-enum Seen {
+pub(super) enum Seen {
     /// It went.
     Went,
     /// Nothing speaks for it.
@@ -125,7 +125,7 @@ enum Seen {
 }
 
 /// The family of which the function at this address is a management function.
-fn management_family(tree: &Tree, bdf: Bdf) -> Result<Option<Family>, Seen> {
+pub(super) fn management_family(tree: &Tree, bdf: Bdf) -> Result<Option<Family>, Seen> {
     let unknown = |missed| match missed {
         Missed::Went => Seen::Went,
         Missed::Failed(error) => Seen::Unknown(error),

@@ -10,35 +10,46 @@
 
 mod attribute;
 mod function;
+mod grant;
 mod identity;
+mod report;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod uevent;
-mod watch;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use afi_proto::Bdf;
 use nix::errno::Errno;
 
-use crate::BusError;
 use crate::bus::{Bus, Function, FunctionInfo, Watch};
+use crate::capture::HostView;
+use crate::vfio::bind::{self, Binding};
+use crate::vfio::{self, VfioFunction};
+use crate::watch::{Kind, ListingWatch};
+use crate::{BusError, Deadline};
 use function::SysfsFunction;
-use tree::{Missed, Tree};
-use watch::ListingWatch;
+use tree::{Device, Missed, Tree};
 
 /// Where the running kernel shows its devices.
 const SYS: &str = "/sys";
 /// Where locks on slots of this machine are kept (Filesystem Hierarchy Standard 3.0, 5.9).
 const LOCKS: &str = "/run/lock/afi";
+/// How long udev may take to give the files of a function that has come back to their group. Seen:
+/// a few milliseconds; the kernel first gives the function its addresses, and udev may be at work on
+/// other devices.
+const GRANTED: Duration = Duration::from_secs(5);
 
 /// The PCI bus of the running kernel, or what a tree of files shows of one.
 #[derive(Debug)]
 pub struct SysfsBus {
     tree: Tree,
+    /// Functions that were made to come back, and when: their files are root's alone for a moment.
+    renewed: Mutex<BTreeMap<Bdf, Instant>>,
 }
 
 impl SysfsBus {
@@ -59,13 +70,56 @@ impl SysfsBus {
         let tree = Tree::new(root);
         let path = tree.devices();
         match fs::metadata(&path) {
-            Ok(_) => Ok(Self { tree }),
+            Ok(_) => Ok(Self {
+                tree,
+                renewed: Mutex::default(),
+            }),
             Err(source) => Err(BusError::NoBus { path, source }),
         }
     }
 
+    /// Changes drivers, of functions of FPGA slots only.
+    fn rebind(
+        &self,
+        app: Bdf,
+        mgmt: Bdf,
+        change: impl FnOnce(&vfio::Places) -> Result<Binding, bind::BindError>,
+    ) -> Result<Binding, BusError> {
+        for bdf in [app, mgmt] {
+            match identity::identify(&self.tree, bdf) {
+                Ok(_) => {}
+                Err(Missed::Went) => return Err(BusError::NotFound { bdf }),
+                Err(Missed::Failed(error)) => return Err(error),
+            }
+        }
+        let places = vfio::Places::of(self.tree.root());
+        change(&places).map_err(|source| BusError::Bind { bdf: app, source })
+    }
+
+    /// Sees that the kernel would not wait for the end of a program to remove a function.
+    fn see_idle(&self, device: &Device) -> Result<(), Missed> {
+        if device.link("driver")?.as_deref() != Some(vfio::DRIVER) {
+            return Ok(());
+        }
+        let places = vfio::Places::of(self.tree.root());
+        vfio::see_idle(&places, device.bdf).map_err(|error| error.of(device.bdf).into())
+    }
+
     fn is_kernel(&self) -> bool {
         self.tree.root() == Path::new(SYS)
+    }
+
+    fn renewed(&self, bdf: Bdf) {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.insert(bdf, Instant::now());
+    }
+
+    /// How long permissions on a function may be waited for. One that was removed or looked for here
+    /// was within this user's rights, and will be again.
+    fn patience(&self, bdf: Bdf) -> Option<Deadline> {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = GRANTED.checked_sub(renewed.get(&bdf)?.elapsed())?;
+        Some(Deadline::after(left))
     }
 
     /// The files that make the kernel look for functions near an address, the least work first:
@@ -96,19 +150,36 @@ impl Bus for SysfsBus {
     }
 
     fn open(&self, bdf: Bdf) -> Result<Arc<dyn Function>, BusError> {
-        let opened = identity::identify(&self.tree, bdf).and_then(SysfsFunction::new);
+        let opened = identity::identify(&self.tree, bdf)
+            .and_then(|device| SysfsFunction::new(device, self.patience(bdf)));
         match opened {
+            Ok(function) if function.is_on(vfio::DRIVER) => {
+                let places = vfio::Places::of(self.tree.root());
+                Ok(Arc::new(VfioFunction::new(places, Box::new(function))))
+            }
             Ok(function) => Ok(Arc::new(function)),
             Err(Missed::Went) => Err(BusError::NotFound { bdf }),
             Err(Missed::Failed(error)) => Err(error),
         }
     }
 
-    fn remove(&self, bdf: Bdf) -> Result<(), BusError> {
-        let removed =
-            identity::identify(&self.tree, bdf).and_then(|device| device.write_one("remove"));
-        match removed {
+    fn can_remove(&self, bdf: Bdf) -> Result<(), BusError> {
+        match identity::identify(&self.tree, bdf).and_then(|device| self.see_idle(&device)) {
             Ok(()) | Err(Missed::Went) => Ok(()),
+            Err(Missed::Failed(error)) => Err(error),
+        }
+    }
+
+    fn remove(&self, bdf: Bdf) -> Result<(), BusError> {
+        let removed = identity::identify(&self.tree, bdf).and_then(|device| {
+            self.see_idle(&device)?;
+            device.write_one("remove")
+        });
+        match removed {
+            Ok(()) | Err(Missed::Went) => {
+                self.renewed(bdf);
+                Ok(())
+            }
             Err(Missed::Failed(error)) => Err(error),
         }
     }
@@ -117,7 +188,10 @@ impl Bus for SysfsBus {
         let mut refused = None;
         for path in self.rescan_files(near) {
             match tree::write_one(&path) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.renewed(near);
+                    return Ok(());
+                }
                 Err(errno) => {
                     tracing::debug!(path = %path.display(), %errno, "not rescanned");
                     // That a file is missing tells less than that another one is refused.
@@ -132,7 +206,11 @@ impl Bus for SysfsBus {
 
     fn watch(&self) -> Result<Box<dyn Watch>, BusError> {
         let devices = self.tree.devices();
-        let watch = ListingWatch::new(devices.clone(), self.is_kernel());
+        let kind = match self.is_kernel() {
+            true => Kind::Kernel,
+            false => Kind::Files,
+        };
+        let watch = ListingWatch::new(devices.clone(), kind);
         Ok(Box::new(watch.map_err(BusError::io("list", devices))?))
     }
 
@@ -141,6 +219,25 @@ impl Bus for SysfsBus {
             return LOCKS.into();
         }
         self.tree.root().join("lock")
+    }
+
+    fn bind(&self, app: Bdf, mgmt: Bdf, deadline: &Deadline) -> Result<Binding, BusError> {
+        self.rebind(app, mgmt, |places| {
+            bind::bind(places, &bind::RunningKernel, app, mgmt, deadline)
+        })
+    }
+
+    fn unbind(&self, app: Bdf, mgmt: Bdf, deadline: &Deadline) -> Result<Binding, BusError> {
+        self.rebind(app, mgmt, |places| {
+            bind::unbind(places, &bind::RunningKernel, app, mgmt, deadline)
+        })
+    }
+
+    fn host_view(&self, of: Option<Bdf>) -> HostView {
+        match of {
+            Some(bdf) => report::function(&self.tree, bdf),
+            None => report::machine(&self.tree, &self.lock_directory()),
+        }
     }
 
     fn function(&self, bdf: Bdf) -> Result<Option<FunctionInfo>, BusError> {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use afi_proto::Bdf;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::{Gid, fchownat};
 
 use crate::BusError;
 
@@ -118,6 +119,14 @@ impl Device {
     /// Opens one of its files.
     pub(super) fn open(&self, name: &str, access: OFlag) -> nix::Result<File> {
         openat(&self.directory, name, FLAGS | access, Mode::empty()).map(File::from)
+    }
+
+    /// Gives one of its files to a group, with these permissions.
+    pub(super) fn give(&self, name: &str, group: Gid, mode: u32) -> nix::Result<()> {
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        fchownat(&self.directory, name, None, Some(group), flags)?;
+        let mode = Mode::from_bits_truncate(mode);
+        fchmodat(&self.directory, name, mode, FchmodatFlags::FollowSymlink)
     }
 
     /// Whether the bus still has this function at its address.

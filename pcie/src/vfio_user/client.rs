@@ -21,6 +21,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::connection::{Connection, ConnectionError, Frame, MAX_FDS};
 use super::dma::DmaMaps;
+pub(crate) use region::mappable_length;
 pub use region::{MappableRegion, RegionDetails};
 
 /// How long a server may take for one answer. A device server answers in microseconds; QEMU gives

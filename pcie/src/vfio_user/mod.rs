@@ -8,5 +8,6 @@ mod connection;
 mod descriptors;
 mod dma;
 
+pub(crate) use client::mappable_length;
 pub use client::{Client, ClientError, MappableRegion, RegionDetails};
 pub use connection::{Connection, ConnectionError, Frame, MAX_FDS, Received};

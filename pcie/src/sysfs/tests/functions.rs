@@ -107,6 +107,26 @@ fn a_bar_is_the_file_behind_it() {
 }
 
 #[test]
+fn a_part_of_a_bar_is_mapped_alone() {
+    let sys = FakeSys::f1();
+    let function = open(&sys, MGMT);
+    let part = function.bar_range(BarIndex::BAR0, Caching::None, 0x1000..0x3000);
+    let part = part.unwrap();
+    assert_eq!(part.length(), 0x2000);
+    part.write32(4, 0x1122_3344).unwrap();
+    let bytes = fs::read(sys.file(MGMT, "resource0")).unwrap();
+    assert_eq!(bytes[0x1004..0x1008], [0x44, 0x33, 0x22, 0x11]);
+    for range in [0x3000..0x5000, 0x800..0x1000, 0x1000..0x1000] {
+        let refused = function.bar_range(BarIndex::BAR0, Caching::None, range.clone());
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, BusError::Bar { .. }),
+            "{range:?}: {refused}"
+        );
+    }
+}
+
+#[test]
 fn write_combining_is_taken_where_there_is_a_file_for_it() {
     let sys = FakeSys::f1();
     let app = open(&sys, APP);

@@ -3,5 +3,8 @@
 mod arbitrary;
 mod fake_sys;
 mod functions;
+mod grant;
 mod listing;
 mod permissions;
+mod report;
+mod vfio;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use afi_proto::BarIndex;
 use afi_proto::config_space::Command as CommandRegister;
@@ -118,6 +119,39 @@ fn a_rescan_that_is_refused_on_the_bus_is_tried_everywhere() {
             forbid(&sys.path("bus/pci/rescan"), 0);
             let error = sys.bus().rescan(bdf(APP)).unwrap_err();
             assert!(names(&error, "0000:00/rescan"), "{error}");
+        },
+    );
+}
+
+#[test]
+fn permissions_that_come_after_a_rescan_are_waited_for() {
+    as_somebody(
+        "permissions_that_come_after_a_rescan_are_waited_for",
+        || {
+            let sys = FakeSys::f1();
+            let bus = sys.bus();
+            let files = ["config", "resource0"].map(|name| sys.file(APP, name));
+            // Before it, what is refused is refused at once.
+            files.iter().for_each(|file| forbid(file, 0o444));
+            let began = Instant::now();
+            let app = bus.open(bdf(APP)).unwrap();
+            assert!(app.bar(BarIndex::BAR0, Caching::None).is_err());
+            assert!(began.elapsed() < Duration::from_secs(1));
+            bus.remove(bdf(APP)).unwrap();
+            bus.rescan(bdf(APP)).unwrap();
+            std::thread::scope(|scope| {
+                // As a rule of udev does, configuration space last; here the other way round, so that
+                // both are waited for.
+                scope.spawn(|| {
+                    for file in &files {
+                        std::thread::sleep(Duration::from_millis(20));
+                        forbid(file, 0o666);
+                    }
+                });
+                let app = bus.open(bdf(APP)).unwrap();
+                app.bar(BarIndex::BAR0, Caching::None).unwrap();
+                app.enable(CommandRegister::BUS_MASTER).unwrap();
+            });
         },
     );
 }

@@ -65,15 +65,11 @@ impl Client {
         }
         let flags = RegionFlags::from_bits_retain(info.flags.get());
         let size = info.size.get();
-        let length = match flags {
-            _ if !flags.contains(RegionFlags::MMAP) => 0,
-            _ if flags.contains(RegionFlags::CAPS) => first_mappable(&reply.body, &info),
-            _ => size,
-        };
+        let length = mappable_length(flags, &reply.body, &info);
         let mappable = (length > 0 && !reply.fds.is_empty()).then(|| MappableRegion {
             fd: reply.fds.swap_remove(0),
             offset: info.offset.get(),
-            length: length.min(size),
+            length,
         });
         Ok(RegionDetails {
             size,
@@ -176,6 +172,18 @@ fn take_read(reply: &Frame, data: &mut [u8]) -> Result<(), ClientError> {
             Err(protocol(command, what))
         }
     }
+}
+
+/// Bytes from the start of a region that can be mapped, from its account with the capabilities
+/// behind it. vfio-user and the kernel's VFIO give the same one.
+pub(crate) fn mappable_length(flags: RegionFlags, body: &[u8], info: &RegionInfo) -> u64 {
+    let size = info.size.get();
+    let length = match flags {
+        _ if !flags.contains(RegionFlags::MMAP) => 0,
+        _ if flags.contains(RegionFlags::CAPS) => first_mappable(body, info),
+        _ => size,
+    };
+    length.min(size)
 }
 
 /// Bytes from the start of a region that its sparse-mmap capability lets a client map; all of the

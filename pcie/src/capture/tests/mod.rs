@@ -1,0 +1,5 @@
+//! Captures that were made here.
+
+mod example;
+mod hostile;
+mod shown;
