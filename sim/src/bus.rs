@@ -17,7 +17,7 @@ use afi_proto::config_space::{self, Command, HEADER_SIZE};
 use afi_proto::{BarIndex, Bdf};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::function::{DeviceFunction, DmaError, HostPort};
+use crate::function::{CardPart, DeviceFunction, DmaError, HostPort};
 
 /// How long a cancelled wait may go unseen.
 const LOOK: Duration = Duration::from_millis(20);
@@ -357,6 +357,39 @@ impl HostPort for ProcessHost {
             }
             let copied = map.memory.mapping().copy_in(offset, &data[bytes]);
             copied.map_err(|_| DmaError::NotMemory { iova })
+        })
+    }
+
+    fn dma_to_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.each(iova, card.length(), |map, offset, bytes| {
+            if map.access == afi_pcie::bus::DmaAccess::Write {
+                return Err(DmaError::Denied { iova });
+            }
+            let from = map.memory.mapping();
+            let filled = card.fill_from_mapping(bytes.start, from, offset, bytes.len());
+            filled.map_err(|_| DmaError::NotMemory { iova })
+        })
+    }
+
+    fn dma_from_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.each(iova, card.length(), |map, offset, bytes| {
+            if map.access == afi_pcie::bus::DmaAccess::Read {
+                return Err(DmaError::Denied { iova });
+            }
+            let to = map.memory.mapping();
+            let drained = card.drain_to_mapping(bytes.start, to, offset, bytes.len());
+            drained.map_err(|_| DmaError::NotMemory { iova })
+        })
+    }
+
+    fn dma_store(&self, iova: u64, word: u32) -> Result<(), DmaError> {
+        self.each(iova, size_of::<u32>(), |map, offset, _| {
+            if map.access == afi_pcie::bus::DmaAccess::Read {
+                return Err(DmaError::Denied { iova });
+            }
+            // The address is that of a word, and maps end on pages: the word lies in one.
+            let stored = map.memory.mapping().store_release(offset, word);
+            stored.map_err(|_| DmaError::NotMemory { iova })
         })
     }
 

@@ -4,9 +4,12 @@
 //! `load-error=-110@0.1`. Without a slot a fault is everybody's; without a probability it strikes
 //! every time. The same seed and the same sequence of commands give the same faults.
 
+mod kind;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use afi_proto::SlotIndex;
@@ -14,241 +17,9 @@ use afi_proto::mailbox::ErrorCode;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A kind of fault. [`Kind::ALL`] has a sentence on each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The mailbox never takes a request.
-    MailboxSilent,
-    /// The mailbox takes requests and never answers.
-    MailboxMute,
-    /// The slot is busy and stays so.
-    BusyForever,
-    /// The first N loads are refused as busy.
-    BusyLoads,
-    /// The header of a response is nonsense.
-    ResponseMalformed,
-    /// A response is shorter than it tells.
-    ResponseTruncated,
-    /// A response tells more words than the mailbox has.
-    ResponseOversized,
-    /// A response to somebody else comes before the right one.
-    ResponseStale,
-    /// Only stale responses come.
-    ResponseStaleForever,
-    /// A response is of another kind than the request.
-    ResponseWrongOpcode,
-    /// A load ends in an error.
-    LoadError,
-    /// A clear ends in an error.
-    ClearError,
-    /// Other ids appear on the bus than the image has.
-    IdsDiffer,
-    /// The card does not answer: every read is all ones.
-    DeviceGone,
-    /// The card goes away when a load begins.
-    DeviceGoneOnLoad,
-    /// The application function stays away after a load.
-    AppMissing,
-    /// Bus mastering is off after a load.
-    BusMasterOff,
-    /// The API answers `RequestLimitExceeded`.
-    ApiThrottled,
-    /// The API answers with an internal error.
-    ApiInternalError,
-    /// The API answers after VALUE milliseconds.
-    ApiSlow,
-    /// The API refuses connections.
-    ApiRefused,
-    /// The API answers `UnauthorizedOperation`.
-    ApiDenied,
-    /// The API knows no image.
-    ApiEmpty,
-    /// The API knows the image and the slot cannot load it.
-    ImageGone,
-}
+pub use kind::{Kind, ValueKind};
 
-/// What the VALUE of a fault is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueKind {
-    /// It takes none.
-    None,
-    /// How often it strikes; without one, always.
-    OptionalCount,
-    /// How often it strikes; it needs one.
-    Count,
-    /// An error by name or number.
-    Error,
-    /// Milliseconds.
-    Milliseconds,
-}
-
-impl Kind {
-    /// Every kind: its name, what its value is, and what happens.
-    pub const ALL: &'static [(Self, &'static str, ValueKind, &'static str)] = {
-        use ValueKind as V;
-        &[
-            (
-                Self::MailboxSilent,
-                "mailbox-silent",
-                V::OptionalCount,
-                "the mailbox never takes a request",
-            ),
-            (
-                Self::MailboxMute,
-                "mailbox-mute",
-                V::OptionalCount,
-                "the mailbox takes requests and never answers",
-            ),
-            (
-                Self::BusyForever,
-                "busy-forever",
-                V::None,
-                "the slot is busy and stays so",
-            ),
-            (
-                Self::BusyLoads,
-                "busy-loads",
-                V::Count,
-                "the first N loads are refused as busy",
-            ),
-            (
-                Self::ResponseMalformed,
-                "response-malformed",
-                V::OptionalCount,
-                "the header of a response is nonsense",
-            ),
-            (
-                Self::ResponseTruncated,
-                "response-truncated",
-                V::OptionalCount,
-                "a response is shorter than it tells",
-            ),
-            (
-                Self::ResponseOversized,
-                "response-oversized",
-                V::OptionalCount,
-                "a response tells more words than the mailbox has",
-            ),
-            (
-                Self::ResponseStale,
-                "response-stale",
-                V::OptionalCount,
-                "a response to somebody else comes before the right one",
-            ),
-            (
-                Self::ResponseStaleForever,
-                "response-stale-forever",
-                V::None,
-                "only responses to somebody else come",
-            ),
-            (
-                Self::ResponseWrongOpcode,
-                "response-wrong-opcode",
-                V::OptionalCount,
-                "a response is of another kind than the request",
-            ),
-            (
-                Self::LoadError,
-                "load-error",
-                V::Error,
-                "a load ends in this error",
-            ),
-            (
-                Self::ClearError,
-                "clear-error",
-                V::Error,
-                "a clear ends in this error",
-            ),
-            (
-                Self::IdsDiffer,
-                "ids-differ",
-                V::OptionalCount,
-                "other ids appear on the bus than the image has",
-            ),
-            (
-                Self::DeviceGone,
-                "device-gone",
-                V::None,
-                "the card does not answer: every read is all ones",
-            ),
-            (
-                Self::DeviceGoneOnLoad,
-                "device-gone-on-load",
-                V::None,
-                "the card goes away when a load begins",
-            ),
-            (
-                Self::AppMissing,
-                "app-missing",
-                V::OptionalCount,
-                "the application function stays away after a load",
-            ),
-            (
-                Self::BusMasterOff,
-                "bus-master-off",
-                V::OptionalCount,
-                "bus mastering is off after a load",
-            ),
-            (
-                Self::ApiThrottled,
-                "api-throttled",
-                V::OptionalCount,
-                "the API answers RequestLimitExceeded",
-            ),
-            (
-                Self::ApiInternalError,
-                "api-5xx",
-                V::OptionalCount,
-                "the API answers with an internal error",
-            ),
-            (
-                Self::ApiSlow,
-                "api-slow",
-                V::Milliseconds,
-                "the API answers after so many milliseconds",
-            ),
-            (
-                Self::ApiRefused,
-                "api-refused",
-                V::None,
-                "the API refuses connections",
-            ),
-            (
-                Self::ApiDenied,
-                "api-denied",
-                V::OptionalCount,
-                "the API answers UnauthorizedOperation",
-            ),
-            (
-                Self::ApiEmpty,
-                "api-empty",
-                V::OptionalCount,
-                "the API knows no image",
-            ),
-            (
-                Self::ImageGone,
-                "image-gone",
-                V::None,
-                "the API knows the image and the slot cannot load it",
-            ),
-        ]
-    };
-
-    fn row(self) -> &'static (Self, &'static str, ValueKind, &'static str) {
-        let row = Self::ALL.iter().find(|(kind, ..)| *kind == self);
-        row.expect("every kind has a row")
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        self.row().1
-    }
-
-    /// What its value is.
-    pub fn value(self) -> ValueKind {
-        self.row().2
-    }
-}
+use crate::catalog::Failure;
 
 /// A fault that was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -266,8 +37,14 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
-        if let Some(value) = self.value {
-            write!(f, "={value}")?;
+        match (self.kind.value(), self.value) {
+            (ValueKind::Failure, Some(place)) => {
+                let place = usize::try_from(place).unwrap_or(usize::MAX);
+                let code = Failure::creation_codes().nth(place).unwrap_or("?");
+                write!(f, "={code}")?;
+            }
+            (_, Some(value)) => write!(f, "={value}")?,
+            (_, None) => {}
         }
         if self.probability < 1.0 {
             write!(f, "@{}", self.probability)?;
@@ -338,8 +115,12 @@ fn parse(text: &str) -> Result<Fault, String> {
             Some(number(value)?)
         }
         (ValueKind::Error, Some(value)) => Some(i64::from(error_code(value)?.0)),
+        (ValueKind::Failure, Some(value)) => Some(failure_number(value)?),
         (ValueKind::Count | ValueKind::Milliseconds, None) => {
             return Err(format!("{name} needs a number: {name}=N"));
+        }
+        (ValueKind::Failure, None) => {
+            return Err(format!("{name} needs a code: {name}=DCP_CORRUPT"));
         }
         (ValueKind::Error, None) => {
             return Err(format!(
@@ -355,6 +136,19 @@ fn parse(text: &str) -> Result<Fault, String> {
     })
 }
 
+/// The place of a code among those of a creation, from 0.
+fn failure_number(text: &str) -> Result<i64, String> {
+    let mut codes = Failure::creation_codes();
+    let place = codes.position(|code| code == text);
+    place
+        .and_then(|place| i64::try_from(place).ok())
+        .ok_or_else(|| {
+            let known: Vec<&str> = Failure::creation_codes().collect();
+            let known = known.join(", ");
+            format!("'{text}' is no failure of a creation; wanted one of {known}")
+        })
+}
+
 fn error_code(text: &str) -> Result<ErrorCode, String> {
     let named = ErrorCode::ALL.iter().find(|error| error.name() == text);
     let code = named.copied().or_else(|| text.parse().ok().map(ErrorCode));
@@ -366,6 +160,8 @@ fn error_code(text: &str) -> Result<ErrorCode, String> {
 #[derive(Debug)]
 pub struct FaultPlan {
     state: Mutex<State>,
+    /// There are faults at all: asked many million times a second by DMA.
+    armed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -383,7 +179,9 @@ impl FaultPlan {
     pub fn new(seed: u64, faults: Vec<Fault>) -> Self {
         let struck = vec![0; faults.len()];
         let chance = HashMap::new();
+        let armed = AtomicBool::new(!faults.is_empty());
         Self {
+            armed,
             state: Mutex::new(State {
                 seed,
                 faults,
@@ -402,12 +200,16 @@ impl FaultPlan {
     pub fn set(&self, faults: Vec<Fault>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.struck = vec![0; faults.len()];
+        self.armed.store(!faults.is_empty(), Ordering::Release);
         state.faults = faults;
     }
 
     /// Whether this fault strikes now, at this slot (`None`: not at a slot). Counts it if it does.
     /// Returns its value, or 0.
     pub fn strikes(&self, kind: Kind, slot: Option<SlotIndex>) -> Option<i64> {
+        if !self.armed.load(Ordering::Acquire) {
+            return None;
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State {
             seed,

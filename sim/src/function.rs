@@ -1,9 +1,13 @@
 //! The interface between a simulated PCI function and whatever serves it: a vfio-user server, or
 //! the in-process bus.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use afi_pcie::SharedMemory;
+use afi_pcie::mapping::Mapping;
 use afi_proto::{BarIndex, Bdf};
 
 /// A simulated PCI function, as its link to the host sees it.
@@ -71,8 +75,155 @@ pub trait HostPort: Send + Sync {
     /// When some of the range is not mapped for the device, or not writable.
     fn dma_write(&self, iova: u64, data: &[u8]) -> Result<(), DmaError>;
 
+    /// Moves host memory into card memory. A link that can reach both moves the bytes once.
+    ///
+    /// # Errors
+    /// As [`HostPort::dma_read`]; some of the bytes may have been moved then.
+    fn dma_to_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        let mut buffer = [0; BOUNCE];
+        for start in (0..card.length()).step_by(BOUNCE) {
+            let part = &mut buffer[..BOUNCE.min(card.length() - start)];
+            let at = iova.wrapping_add(start as u64);
+            self.dma_read(at, part)?;
+            let put = card
+                .memory
+                .mapping()
+                .copy_in(card.offset + start as u64, part);
+            put.map_err(|_| DmaError::NotMemory { iova: at })?;
+        }
+        Ok(())
+    }
+
+    /// Moves card memory to host memory, as [`HostPort::dma_to_card`].
+    ///
+    /// # Errors
+    /// As [`HostPort::dma_write`]; some of the bytes may have been moved then.
+    fn dma_from_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        let mut buffer = [0; BOUNCE];
+        for start in (0..card.length()).step_by(BOUNCE) {
+            let part = &mut buffer[..BOUNCE.min(card.length() - start)];
+            let at = iova.wrapping_add(start as u64);
+            let offset = card.offset + start as u64;
+            let took = card.memory.file().read_exact_at(part, offset);
+            took.map_err(|_| DmaError::NotMemory { iova: at })?;
+            self.dma_write(at, part)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a word that the host watches: whoever sees it sees all that was written before.
+    ///
+    /// # Errors
+    /// As [`HostPort::dma_write`].
+    fn dma_store(&self, iova: u64, word: u32) -> Result<(), DmaError> {
+        self.dma_write(iova, &word.to_le_bytes())
+    }
+
     /// Fires an MSI-X vector. One that the host did not set up is lost, as on a real bus.
     fn msix(&self, vector: u16);
+}
+
+/// Bytes moved at a time where they have to be moved twice.
+const BOUNCE: usize = 4096;
+
+/// A stretch of card memory that DMA reads or writes.
+#[derive(Debug, Clone, Copy)]
+pub struct CardPart<'a> {
+    memory: &'a SharedMemory,
+    offset: u64,
+    length: usize,
+    in_place: bool,
+}
+
+impl<'a> CardPart<'a> {
+    /// `length` bytes of a card's memory. `in_place` tells that all of it is there; what was never
+    /// written is not, and is read by file operations, which take no memory.
+    pub(crate) const fn new(
+        memory: &'a SharedMemory,
+        offset: u64,
+        length: usize,
+        in_place: bool,
+    ) -> Self {
+        Self {
+            memory,
+            offset,
+            length,
+            in_place,
+        }
+    }
+
+    /// Bytes.
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Fills `length` bytes from byte `at` on with those of a mapping.
+    pub(crate) fn fill_from_mapping(
+        &self,
+        at: usize,
+        from: &Mapping,
+        from_offset: u64,
+        length: usize,
+    ) -> io::Result<()> {
+        let offset = self.offset + at as u64;
+        let copied = from.copy_to(from_offset, self.memory.mapping(), offset, length);
+        copied.map_err(io::Error::other)
+    }
+
+    /// Fills `length` bytes from byte `at` on with those of a file that may be anybody's.
+    pub(crate) fn fill_from_file(
+        &self,
+        at: usize,
+        from: &File,
+        from_offset: u64,
+        length: usize,
+    ) -> io::Result<()> {
+        let offset = self.offset + at as u64;
+        let mapping = self.memory.mapping();
+        mapping.read_from(offset, from, from_offset, length)
+    }
+
+    /// Copies `length` bytes from byte `at` on to a mapping.
+    pub(crate) fn drain_to_mapping(
+        &self,
+        at: usize,
+        to: &Mapping,
+        to_offset: u64,
+        length: usize,
+    ) -> io::Result<()> {
+        let offset = self.offset + at as u64;
+        if self.in_place {
+            let copied = self.memory.mapping().copy_to(offset, to, to_offset, length);
+            return copied.map_err(io::Error::other);
+        }
+        to.read_from(to_offset, self.memory.file(), offset, length)
+    }
+
+    /// Copies `length` bytes from byte `at` on to a file that may be anybody's.
+    pub(crate) fn drain_to_file(
+        &self,
+        at: usize,
+        to: &File,
+        to_offset: u64,
+        length: usize,
+    ) -> io::Result<()> {
+        let offset = self.offset + at as u64;
+        if self.in_place {
+            return self
+                .memory
+                .mapping()
+                .write_to(offset, to, to_offset, length);
+        }
+        let mut buffer = [0; BOUNCE];
+        for start in (0..length).step_by(BOUNCE) {
+            let part = &mut buffer[..BOUNCE.min(length - start)];
+            self.memory
+                .file()
+                .read_exact_at(part, offset + start as u64)?;
+            to.write_all_at(part, to_offset + start as u64)?;
+        }
+        Ok(())
+    }
 }
 
 /// A DMA access that the host's side refused.

@@ -13,7 +13,7 @@ use afi_proto::{Family, ShellVersion, SlotIndex};
 use crate::bus::SimBus;
 use crate::clock::Clock;
 use crate::custom_logic::ModelRegistry;
-use crate::device::{Card, CardConfig, MAX_SLOTS, Timing, bdfs};
+use crate::device::{Card, CardConfig, DmaMode, MAX_SLOTS, Timing, bdfs};
 use crate::fault::FaultPlan;
 use crate::function::DeviceFunction;
 use crate::image::ImageSource;
@@ -37,6 +37,8 @@ pub struct InstanceConfig {
     pub faults: Arc<FaultPlan>,
     /// Its time.
     pub clock: Clock,
+    /// Who carries out the transfers of the DMA engines.
+    pub dma: DmaMode,
 }
 
 impl InstanceConfig {
@@ -51,6 +53,7 @@ impl InstanceConfig {
             timing: Timing::default(),
             faults: Arc::new(FaultPlan::none()),
             clock: Clock::automatic(),
+            dma: DmaMode::default(),
         }
     }
 }
@@ -117,6 +120,7 @@ impl Instance {
                 images: Arc::clone(&config.images),
                 models: config.models.clone(),
                 timing: config.timing,
+                dma: config.dma,
             })
         });
         Self {

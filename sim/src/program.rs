@@ -13,6 +13,7 @@ use std::time::Duration;
 use afi_proto::Family;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cloud::CloudTimes;
 use crate::custom_logic::ModelRegistry;
 use crate::device::MAX_SLOTS;
 use crate::fault::{Fault, Kind, ValueKind};
@@ -82,6 +83,18 @@ struct InstanceArgs {
     /// Time that a load takes, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = default_load_time())]
     load_time: u64,
+    /// Time that the creation of an FPGA image takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = milliseconds(CloudTimes::default().create))]
+    create_time: u64,
+    /// Time that a copy of an FPGA image takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = milliseconds(CloudTimes::default().copy))]
+    copy_time: u64,
+    /// Time that a machine image takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = milliseconds(CloudTimes::default().machine_image))]
+    ami_time: u64,
+    /// Refuse API requests whose signature is not that of the access key (docs/cloud.md has the keys).
+    #[arg(long)]
+    require_signatures: bool,
     /// Seed of all chance.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -96,12 +109,24 @@ fn family(text: &str) -> Result<Family, String> {
 }
 
 fn default_load_time() -> u64 {
-    crate::device::Timing::default().load.as_millis() as u64
+    milliseconds(crate::device::Timing::default().load)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl InstanceArgs {
     const fn load_time(&self) -> Duration {
         Duration::from_millis(self.load_time)
+    }
+
+    const fn cloud_times(&self) -> CloudTimes {
+        CloudTimes {
+            create: Duration::from_millis(self.create_time),
+            copy: Duration::from_millis(self.copy_time),
+            machine_image: Duration::from_millis(self.ami_time),
+        }
     }
 }
 
@@ -142,6 +167,7 @@ fn faults() -> String {
                 ValueKind::Count => "=N",
                 ValueKind::Error => "=ERROR",
                 ValueKind::Milliseconds => "=MS",
+                ValueKind::Failure => "=CODE",
             };
             (format!("{name}{value}"), *meaning)
         })
@@ -153,7 +179,8 @@ fn faults() -> String {
     }
     text.push_str(
         "\nWritten NAME[=VALUE][@PROBABILITY][:SLOT]. With [=N] it happens N times, without it always.\n\
-         ERROR is a name or number that the shell reports, such as afi-power-violation or -110.\n",
+         ERROR is a name or number that the shell reports, such as afi-power-violation or -110.\n\
+         CODE is one with which the creation of an image fails, such as DCP_CORRUPT.\n",
     );
     text
 }
@@ -175,6 +202,7 @@ mod tests {
                 ValueKind::None | ValueKind::OptionalCount => (*name).to_owned(),
                 ValueKind::Count | ValueKind::Milliseconds => format!("{name}=1"),
                 ValueKind::Error => format!("{name}=-110"),
+                ValueKind::Failure => format!("{name}=DCP_CORRUPT"),
             };
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
             assert!(faults().contains(name));

@@ -13,6 +13,9 @@ use afi_sim::image::SlotImage;
 use proptest::prelude::*;
 use support::Bench;
 
+/// Control register of the power management capability of both functions.
+const POWER_CONTROL: u16 = 0x44;
+
 #[derive(Debug, Clone)]
 enum Access {
     ReadConfig {
@@ -141,6 +144,8 @@ proptest! {
         for access in &accesses {
             run(&bench, access);
         }
+        // Back from D3hot, and memory space on.
+        bench.mgmt.write_config(POWER_CONTROL, &[0]);
         bench.mgmt.write_config(COMMAND, &Command::MEMORY_SPACE.bits().to_le_bytes());
         let metrics = bench.describe(CommandFlags::empty());
         prop_assert!(metrics.is_some_and(|metrics| metrics.image.is_some()));

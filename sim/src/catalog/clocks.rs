@@ -1,11 +1,11 @@
 //! Clock recipes: which frequencies the shell gives to an image.
 //!
-//! Source: `hdk/docs/clock_recipes.csv` (F1) and `hdk/docs/Clock_Recipes_User_Guide.md` (F2).
+//! The frequencies are those of [`afi_proto::clocks`].
 
 use std::fmt;
 
-use afi_proto::Family;
 use afi_proto::mailbox::{CLOCKS_PER_GROUP, ClockGroups};
+use afi_proto::{ClockGroup, Family};
 use serde::Deserialize;
 
 /// The recipes of an image's three clock groups, as its manifest names them: `A1`, `B0`, `C0`.
@@ -17,12 +17,13 @@ pub struct ClockRecipes {
 }
 
 impl ClockRecipes {
-    /// The recipes of an image that names none. F1: those of `AFI_Manifest.md` for B and C (B0, C0)
-    /// and of `aws_build_dcp_from_cl.sh` for A (A0). F2: those of `aws_build_dcp_from_cl.py`.
-    pub const fn default_of(family: Family) -> Self {
-        match family {
-            Family::F1 => Self { a: 0, b: 0, c: 0 },
-            Family::F2 => Self { a: 1, b: 2, c: 0 },
+    /// The recipes of an image that names none.
+    pub fn default_of(family: Family) -> Self {
+        let of = |group: ClockGroup| usize::from(group.default_recipe(family).number());
+        Self {
+            a: of(ClockGroup::A),
+            b: of(ClockGroup::B),
+            c: of(ClockGroup::C),
         }
     }
 
@@ -35,9 +36,9 @@ impl ClockRecipes {
         let group = characters.next().ok_or_else(wrong)?;
         let number = characters.as_str().parse::<usize>().map_err(|_| wrong())?;
         let (recipe, known) = match group {
-            'A' => (&mut self.a, F1_A.len()),
-            'B' => (&mut self.b, B.len()),
-            'C' => (&mut self.c, C.len()),
+            'A' => (&mut self.a, known(ClockGroup::A)),
+            'B' => (&mut self.b, known(ClockGroup::B)),
+            'C' => (&mut self.c, known(ClockGroup::C)),
             _ => return Err(wrong()),
         };
         if number >= known || characters.as_str().len() != 1 {
@@ -47,13 +48,23 @@ impl ClockRecipes {
         Ok(self)
     }
 
+    /// The names of the recipes, such as `A1`, `B0` and `C0`.
+    pub fn names(self) -> [String; 3] {
+        [
+            format!("A{}", self.a),
+            format!("B{}", self.b),
+            format!("C{}", self.c),
+        ]
+    }
+
     /// The frequencies in Hz.
     pub fn frequencies(self, family: Family) -> ClockGroups {
-        let a = match family {
-            Family::F1 => F1_A[self.a],
-            Family::F2 => F2_A[self.a],
-        };
-        [group(&a), group(&B[self.b]), group(&C[self.c])]
+        let of = |group: ClockGroup, number: usize| padded(group.recipes(family)[number]);
+        [
+            of(ClockGroup::A, self.a),
+            of(ClockGroup::B, self.b),
+            of(ClockGroup::C, self.c),
+        ]
     }
 }
 
@@ -63,39 +74,13 @@ impl fmt::Debug for ClockRecipes {
     }
 }
 
-/// `clk_main_a0`, `clk_extra_a1`, `a2`, `a3`.
-const F1_A: [[u64; 4]; 3] = [
-    [125_000_000, 62_500_000, 187_500_000, 250_000_000],
-    [250_000_000, 125_000_000, 375_000_000, 500_000_000],
-    [15_625_000, 15_625_000, 125_000_000, 62_500_000],
-];
+/// How many recipes a group has, which is the same in every family.
+fn known(group: ClockGroup) -> usize {
+    group.recipes(Family::F1).len()
+}
 
-/// The same on F2, where `clk_main_a0` is always 250 MHz.
-const F2_A: [[u64; 4]; 3] = [
-    [250_000_000, 62_500_000, 187_500_000, 250_000_000],
-    [250_000_000, 125_000_000, 375_000_000, 500_000_000],
-    [250_000_000, 15_625_000, 125_000_000, 62_500_000],
-];
-
-/// `clk_extra_b0`, `b1`.
-const B: [[u64; 2]; 6] = [
-    [250_000_000, 125_000_000],
-    [125_000_000, 62_500_000],
-    [450_000_000, 225_000_000],
-    [250_000_000, 62_500_000],
-    [300_000_000, 75_000_000],
-    [400_000_000, 100_000_000],
-];
-
-/// `clk_extra_c0`, `c1`.
-const C: [[u64; 2]; 4] = [
-    [300_000_000, 400_000_000],
-    [150_000_000, 200_000_000],
-    [75_000_000, 100_000_000],
-    [200_000_000, 266_667_000],
-];
-
-fn group(frequencies: &[u64]) -> [u64; CLOCKS_PER_GROUP] {
+/// With zeros for the clocks that the group does not have.
+fn padded(frequencies: &[u64]) -> [u64; CLOCKS_PER_GROUP] {
     let mut group = [0; CLOCKS_PER_GROUP];
     group[..frequencies.len()].copy_from_slice(frequencies);
     group

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use afi_proto::{AfiId, AgfiId, Family, PciIds, ShellVersion};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, CatalogProblem, ClockRecipes, Region, Timestamp};
 use crate::image::SlotImage;
@@ -71,7 +71,7 @@ impl Design {
 }
 
 /// The state of an image (EC2 API Reference, `FpgaImageState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageState {
     /// It is being generated or copied.
@@ -82,6 +82,16 @@ pub enum ImageState {
     Failed,
     /// It is no longer available for use.
     Unavailable,
+}
+
+impl ImageState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [
+        Self::Pending,
+        Self::Available,
+        Self::Failed,
+        Self::Unavailable,
+    ];
 }
 
 impl fmt::Display for ImageState {
@@ -100,6 +110,11 @@ impl CatalogImage {
     /// public, and those it is shared with.
     pub fn is_visible_to(&self, account: AccountId) -> bool {
         self.public || self.owner_id == account || self.shared_with.contains(&account)
+    }
+
+    /// The same, asked in a region.
+    pub fn is_visible_in(&self, account: AccountId, region: &Region) -> bool {
+        self.region == *region && self.is_visible_to(account)
     }
 
     /// The tags that an account sees: tags are their owner's only (EC2 User Guide, "Tag your

@@ -21,20 +21,23 @@
 //! ```
 
 mod clocks;
+mod failure;
 mod file;
 mod image;
 mod names;
 mod shared;
 mod time;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use afi_proto::{AfiId, AgfiId, Family, PciIds, ShellVersion};
 
 pub use clocks::{ClockRecipes, ParseClockRecipeError};
+pub use failure::Failure;
 pub use image::{CatalogImage, Design, ImageState};
 pub use names::{AccountId, ParseAccountIdError, ParseRegionError, Region};
 pub use shared::{InstanceImages, SharedCatalog};
@@ -47,6 +50,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 #[derive(Debug, Clone)]
 pub struct Catalog {
     images: BTreeMap<AfiId, CatalogImage>,
+    /// The AFIs of each AGFI, as slots load by it.
+    copies: BTreeMap<AgfiId, BTreeSet<AfiId>>,
 }
 
 impl Catalog {
@@ -54,6 +59,7 @@ impl Catalog {
     pub fn empty() -> Self {
         Self {
             images: BTreeMap::new(),
+            copies: BTreeMap::new(),
         }
     }
 
@@ -80,6 +86,14 @@ impl Catalog {
         self.images.values()
     }
 
+    /// The images after this AFI id, in the order of their ids; all of them after `None`.
+    pub fn images_after(&self, afi: Option<AfiId>) -> impl Iterator<Item = &CatalogImage> {
+        let from = afi.map_or(Bound::Unbounded, Bound::Excluded);
+        self.images
+            .range((from, Bound::Unbounded))
+            .map(|(_, image)| image)
+    }
+
     /// The image with this regional id.
     pub fn image(&self, afi: AfiId) -> Option<&CatalogImage> {
         self.images.get(&afi)
@@ -93,7 +107,7 @@ impl Catalog {
         region: &Region,
     ) -> impl Iterator<Item = &CatalogImage> {
         self.images()
-            .filter(move |image| image.region == *region && image.is_visible_to(account))
+            .filter(move |image| image.is_visible_in(account, region))
     }
 
     /// An image with this global id that an account's slots in a region may load now.
@@ -105,8 +119,15 @@ impl Catalog {
         account: AccountId,
         region: &Region,
     ) -> Option<&CatalogImage> {
-        self.visible(account, region)
-            .find(|image| image.agfi == Some(agfi) && image.state == ImageState::Available)
+        self.copies_of(agfi).find(|image| {
+            image.state == ImageState::Available && image.is_visible_in(account, region)
+        })
+    }
+
+    /// The AFIs that share a global id, in every region.
+    fn copies_of(&self, agfi: AgfiId) -> impl Iterator<Item = &CatalogImage> {
+        let afis = self.copies.get(&agfi).into_iter().flatten();
+        afis.filter_map(|afi| self.images.get(afi))
     }
 
     /// Adds an image, if it is sound by itself and agrees with the others.
@@ -116,15 +137,39 @@ impl Catalog {
         match self.images.entry(image.afi) {
             Entry::Occupied(_) => Err(CatalogProblem::DuplicateAfi { afi: image.afi }),
             Entry::Vacant(place) => {
+                if let Some(agfi) = image.agfi {
+                    self.copies.entry(agfi).or_default().insert(image.afi);
+                }
                 place.insert(image);
                 Ok(())
             }
         }
     }
 
+    /// Puts an image in the place of the one with its id, or adds it.
+    pub fn replace(&mut self, image: CatalogImage) -> Result<(), CatalogProblem> {
+        let before = self.remove(image.afi);
+        let inserted = self.insert(image);
+        if inserted.is_err()
+            && let Some(before) = before
+        {
+            self.insert(before)?;
+        }
+        inserted
+    }
+
     /// Takes an image out.
     pub fn remove(&mut self, afi: AfiId) -> Option<CatalogImage> {
-        self.images.remove(&afi)
+        let image = self.images.remove(&afi)?;
+        if let Some(agfi) = image.agfi
+            && let Entry::Occupied(mut copies) = self.copies.entry(agfi)
+        {
+            copies.get_mut().remove(&afi);
+            if copies.get().is_empty() {
+                copies.remove();
+            }
+        }
+        Some(image)
     }
 
     /// One AGFI may have several AFIs, in one region or in several: a copy gets an AFI of its own
@@ -134,9 +179,9 @@ impl Catalog {
         let (Some(agfi), Some(design)) = (image.agfi, &image.design) else {
             return Ok(());
         };
-        let differing = self.images().find(|other| {
-            other.agfi == Some(agfi) && other.design.as_ref().is_some_and(|theirs| theirs != design)
-        });
+        let differing = self
+            .copies_of(agfi)
+            .find(|other| other.design.as_ref().is_some_and(|theirs| theirs != design));
         match differing {
             None => Ok(()),
             Some(other) => Err(CatalogProblem::DifferentDesigns {

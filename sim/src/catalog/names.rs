@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An account of the cloud: a number of 12 digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AccountId(u64);
 
 impl AccountId {
@@ -47,6 +47,12 @@ impl TryFrom<String> for AccountId {
     }
 }
 
+impl From<AccountId> for String {
+    fn from(account: AccountId) -> Self {
+        account.to_string()
+    }
+}
+
 /// A text that is not an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not an account; wanted 12 digits")]
@@ -55,8 +61,8 @@ pub struct ParseAccountIdError {
 }
 
 /// A region of the cloud, such as `us-east-1`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Region(String);
 
 impl Region {
@@ -105,6 +111,12 @@ impl TryFrom<String> for Region {
 
     fn try_from(text: String) -> Result<Self, ParseRegionError> {
         text.parse()
+    }
+}
+
+impl From<Region> for String {
+    fn from(region: Region) -> Self {
+        region.0
     }
 }
 

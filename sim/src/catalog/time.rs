@@ -1,7 +1,8 @@
 //! Moments, as the API writes them.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
@@ -23,15 +24,52 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The moment that the system's clock calls this, cut to milliseconds as it is written.
+    pub fn at(time: SystemTime) -> Self {
+        let since = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self(SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds))
+    }
+
+    /// So much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.checked_add(time).unwrap_or(self.0))
+    }
+
+    /// How long it is from an earlier moment to this one; zero from a later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.duration_since(earlier.0).unwrap_or_default()
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        match humantime::parse_rfc3339(text) {
+            Ok(time) => Ok(Self(time)),
+            Err(_) => Err(ParseTimestampError {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
 impl TryFrom<toml::value::Datetime> for Timestamp {
     type Error = ParseTimestampError;
 
     fn try_from(value: toml::value::Datetime) -> Result<Self, ParseTimestampError> {
-        let text = value.to_string();
-        match humantime::parse_rfc3339(&text) {
-            Ok(time) => Ok(Self(time)),
-            Err(_) => Err(ParseTimestampError { text }),
-        }
+        value.to_string().parse()
     }
 }
 

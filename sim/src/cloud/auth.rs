@@ -1,7 +1,7 @@
 //! Who asks, and where: from the credential scope of Signature Version 4.
 //!
 //! Source: AWS IAM User Guide, "Elements of an AWS API request signature": the scope is
-//! `KEY/date/region/service/aws4_request`. The signature itself is not checked.
+//! `KEY/date/region/service/aws4_request`. Whether the signature fits is `signature`'s question.
 
 use axum::http::{HeaderMap, StatusCode, header};
 
@@ -13,6 +13,8 @@ use crate::catalog::{AccountId, Region};
 const LONG_TERM_KEY: &str = "AKIASIM0";
 /// The same for the temporary credentials of the instance's role.
 const TEMPORARY_KEY: &str = "ASIASIM0";
+/// The session token of those temporary credentials.
+pub(super) const SESSION_TOKEN: &str = "simulated";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// A service that the endpoint answers for.
@@ -39,6 +41,22 @@ pub fn access_key_of(account: AccountId) -> String {
 /// The access key id of the credentials that the metadata service gives out.
 pub(super) fn temporary_access_key_of(account: AccountId) -> String {
     format!("{TEMPORARY_KEY}{account}")
+}
+
+/// The secret that goes with an account's access key: `simulated-` and the account. It is no secret:
+/// whoever reads this may be any account of the simulation.
+pub fn secret_access_key_of(account: AccountId) -> String {
+    format!("simulated-{account}")
+}
+
+/// The secret of an access key; `None` for one that names no account.
+pub(super) fn secret_of(access_key: &str) -> Option<String> {
+    account_of_key(access_key).map(secret_access_key_of)
+}
+
+/// Whether a key is one of temporary credentials, which come with a session token.
+pub(super) fn is_temporary(access_key: &str) -> bool {
+    access_key.starts_with(TEMPORARY_KEY)
 }
 
 impl Caller {
@@ -80,7 +98,8 @@ impl Caller {
     }
 }
 
-fn account_of_key(key: &str) -> Option<AccountId> {
+/// The account that an access key names.
+pub(super) fn account_of_key(key: &str) -> Option<AccountId> {
     let account = [LONG_TERM_KEY, TEMPORARY_KEY]
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{self, Body};
@@ -15,11 +15,15 @@ use axum::response::{IntoResponse, Response};
 
 use super::action::{self, Action, Call};
 use super::auth::{Caller, Service};
+use super::checker::Checker;
 use super::error::ApiError;
+use super::identity::InstanceIdentity;
 use super::query::Params;
+use super::signature;
+use super::world::World;
 use super::xml::Xml;
-use crate::catalog::{AccountId, SharedCatalog};
-use crate::fault::{FaultPlan, Kind};
+use crate::catalog::Timestamp;
+use crate::fault::Kind;
 
 /// Bytes of a request's body.
 const MAX_BODY: usize = 1 << 20;
@@ -29,19 +33,28 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the endpoint works with.
 #[derive(Debug)]
 pub(super) struct Ec2 {
-    catalog: SharedCatalog,
-    /// The account of access keys that name none.
-    home: AccountId,
-    faults: Arc<FaultPlan>,
+    world: Arc<World>,
+    checker: Checker,
+    /// The instance; its account is that of access keys that name none.
+    identity: InstanceIdentity,
+    launched: Timestamp,
+    require_signatures: bool,
     requests: AtomicU64,
 }
 
 impl Ec2 {
-    pub(super) fn new(catalog: SharedCatalog, home: AccountId, faults: Arc<FaultPlan>) -> Self {
+    pub(super) fn new(
+        world: Arc<World>,
+        checker: Checker,
+        identity: InstanceIdentity,
+        require_signatures: bool,
+    ) -> Self {
         Self {
-            catalog,
-            home,
-            faults,
+            launched: world.now(),
+            world,
+            checker,
+            identity,
+            require_signatures,
             requests: AtomicU64::new(0),
         }
     }
@@ -53,11 +66,7 @@ impl Ec2 {
 
     /// Whether a connection that just came is served.
     pub(super) fn admits_connection(&self) -> bool {
-        !self.strikes(Kind::ApiRefused)
-    }
-
-    fn strikes(&self, kind: Kind) -> bool {
-        self.faults.strikes(kind, None).is_some()
+        !self.world.strikes(Kind::ApiRefused)
     }
 
     /// Runs the action that a request asks for. The error comes with the service whose form it is
@@ -68,26 +77,36 @@ impl Ec2 {
         body: &[u8],
     ) -> Result<(&'static Action, Service, Xml), (Service, ApiError)> {
         let ec2 = |error| (Service::Ec2, error);
-        if self.strikes(Kind::ApiThrottled) {
+        if self.world.strikes(Kind::ApiThrottled) {
             return Err(ec2(ApiError::throttled()));
         }
-        if self.strikes(Kind::ApiInternalError) {
+        if self.world.strikes(Kind::ApiInternalError) {
             return Err(ec2(ApiError::internal()));
         }
         let mut form = parts.uri.query().unwrap_or_default().as_bytes().to_vec();
         form.push(b'&');
         form.extend_from_slice(body);
         let mut params = Params::parse(&form).map_err(ec2)?;
-        let caller = Caller::of(&parts.headers, &mut params, self.home).map_err(ec2)?;
+        let home = self.identity.account;
+        let caller = Caller::of(&parts.headers, &mut params, home).map_err(ec2)?;
         let service = caller.service;
         let failed = |error| (service, error);
+        if self.world.strikes(Kind::ApiExpired) {
+            return Err(failed(ApiError::expired()));
+        }
+        if self.require_signatures {
+            signature::verify(service, parts, body, SystemTime::now()).map_err(failed)?;
+        }
         let action = action::take(&mut params, service).map_err(failed)?;
-        if self.strikes(Kind::ApiDenied) {
+        if self.world.strikes(Kind::ApiDenied) {
             return Err(failed(ApiError::unauthorized()));
         }
+        self.world.settle();
         let call = Call {
-            catalog: &self.catalog,
-            faults: &self.faults,
+            world: &self.world,
+            checker: &self.checker,
+            identity: &self.identity,
+            launched: self.launched,
             caller: &caller,
         };
         let mut xml = Xml::default();
@@ -103,7 +122,7 @@ pub(super) fn router(ec2: Arc<Ec2>) -> Router {
 
 async fn answer(State(ec2): State<Arc<Ec2>>, request: Request) -> Response {
     // Before it is counted, so that who has seen the count may change the faults.
-    let delay = ec2.faults.strikes(Kind::ApiSlow, None);
+    let delay = ec2.world.faults.strikes(Kind::ApiSlow, None);
     let number = ec2.requests.fetch_add(1, Ordering::SeqCst) + 1;
     let request_id = format!("00000000-0000-4000-8000-{number:012x}");
     if let Some(milliseconds) = delay {

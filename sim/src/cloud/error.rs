@@ -61,6 +61,21 @@ impl ApiError {
         )
     }
 
+    /// The credentials, or the request, are too old.
+    pub(super) fn expired() -> Self {
+        Self::client("RequestExpired", "Request has expired.")
+    }
+
+    /// A parameter that has to be there is not.
+    pub(super) fn missing(name: &str) -> Self {
+        let message = format!("The request must contain the parameter {name}");
+        Self::client("MissingParameter", message)
+    }
+
+    pub(super) fn not_permitted(message: impl Into<String>) -> Self {
+        Self::client("OperationNotPermitted", message)
+    }
+
     pub(super) fn internal() -> Self {
         let message = "An internal error has occurred.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)

@@ -23,7 +23,53 @@ pub struct InstanceIdentity {
     pub private_ip: String,
 }
 
+/// The device that the instance boots from.
+pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
+
+/// A volume of the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) device: &'static str,
+    pub(super) id: &'static str,
+    /// GiB.
+    pub(super) size: u32,
+    pub(super) kind: &'static str,
+    pub(super) encrypted: bool,
+    pub(super) delete_on_termination: bool,
+}
+
+/// A root volume, and one for data that is encrypted: the rules of a machine image differ for them.
+const VOLUMES: [Volume; 2] = [
+    Volume {
+        device: ROOT_DEVICE,
+        id: "vol-0f1f1000000000001",
+        size: 85,
+        kind: "gp3",
+        encrypted: false,
+        delete_on_termination: true,
+    },
+    Volume {
+        device: "/dev/sdb",
+        id: "vol-0f1f1000000000002",
+        size: 100,
+        kind: "gp3",
+        encrypted: true,
+        delete_on_termination: false,
+    },
+];
+
 impl InstanceIdentity {
+    /// The volumes that are attached to it.
+    pub(super) fn volumes(&self) -> [Volume; 2] {
+        VOLUMES
+    }
+
+    /// Whether it runs in a Local Zone: `us-west-2-lax-1a` is one, `us-west-2a` is not.
+    pub(super) fn in_local_zone(&self) -> bool {
+        let rest = self.availability_zone.strip_prefix(self.region.as_str());
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// A made-up instance in `us-east-1`: of the smallest type of the family with at least so many
     /// slots, or of its largest.
     pub fn simulated(family: Family, slots: u8) -> Self {

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::auth::temporary_access_key_of;
+use super::auth::{SESSION_TOKEN, secret_access_key_of, temporary_access_key_of};
 use super::identity::InstanceIdentity;
 use super::metadata_token::Tokens;
 use crate::catalog::AccountId;
@@ -176,8 +176,8 @@ fn credentials(account: AccountId) -> String {
         "LastUpdated": written(now),
         "Type": "AWS-HMAC",
         "AccessKeyId": temporary_access_key_of(account),
-        "SecretAccessKey": "simulated",
-        "Token": "simulated",
+        "SecretAccessKey": secret_access_key_of(account),
+        "Token": SESSION_TOKEN,
         "Expiration": written(now + CREDENTIALS_LIFE),
     });
     format!("{credentials:#}")

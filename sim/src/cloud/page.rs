@@ -72,6 +72,11 @@ impl Page {
         })
     }
 
+    /// The key of the last item of the page before.
+    pub(super) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
     /// Whether the whole answer was asked for.
     pub(super) fn is_everything(&self) -> bool {
         self.size == usize::MAX

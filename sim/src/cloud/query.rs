@@ -87,6 +87,30 @@ impl Params {
         list.into_values().collect()
     }
 
+    /// Takes a parameter that is a number.
+    pub(super) fn take_number(&mut self, name: &str) -> Result<Option<u32>, ApiError> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let number = value.parse().map_err(|_| {
+            ApiError::invalid_value(name, shown(&value), "Expecting a number from 0 on.")
+        })?;
+        Ok(Some(number))
+    }
+
+    /// Takes a parameter that has to be there and not empty.
+    pub(super) fn take_required(&mut self, name: &str) -> Result<String, ApiError> {
+        let value = self.take(name).filter(|value| !value.is_empty());
+        value.ok_or_else(|| ApiError::missing(name))
+    }
+
+    /// The parameters that are left, in one form that tells them from others for good.
+    pub(super) fn canonical(&self) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(&self.values);
+        form.finish()
+    }
+
     /// A number that tells the parameters that are left from others.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -50,7 +50,11 @@ struct Endpoint {
 /// Endpoints that are bound and not served yet.
 pub(super) struct ServerBuilder {
     endpoints: Vec<Endpoint>,
+    beside: Vec<Task>,
 }
+
+/// What runs beside the endpoints.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl ServerBuilder {
     /// Binds a free port of 127.0.0.1. Clients can connect from now on, and wait for the start.
@@ -71,24 +75,29 @@ impl ServerBuilder {
         Ok(address)
     }
 
+    /// Runs a task on the thread too, until the server ends.
+    pub(super) fn run_beside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.beside.push(Box::pin(task));
+    }
+
     /// Starts the thread.
     pub(super) fn start(self) -> io::Result<Server> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()?;
-        let mut listening = Vec::new();
+        let mut tasks = self.beside;
         for endpoint in self.endpoints {
             let _inside = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(endpoint.listener)?;
-            listening.push(accept(listener, endpoint.router, endpoint.admit));
+            tasks.push(Box::pin(accept(listener, endpoint.router, endpoint.admit)));
         }
         let (stop, stopped) = oneshot::channel();
         let (ended_sender, ended) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("afi-sim-cloud".to_owned())
             .spawn(move || {
-                run(runtime, listening, stopped);
+                run(runtime, tasks, stopped);
                 drop(ended_sender);
             })?;
         Ok(Server {
@@ -112,6 +121,7 @@ impl Server {
     pub(super) fn builder() -> ServerBuilder {
         ServerBuilder {
             endpoints: Vec::new(),
+            beside: Vec::new(),
         }
     }
 }
@@ -162,13 +172,9 @@ impl RefusingPort {
     }
 }
 
-fn run(
-    runtime: Runtime,
-    listening: Vec<impl Future<Output = ()> + Send + 'static>,
-    stopped: oneshot::Receiver<()>,
-) {
-    for accepting in listening {
-        runtime.spawn(accepting);
+fn run(runtime: Runtime, tasks: Vec<Task>, stopped: oneshot::Receiver<()>) {
+    for task in tasks {
+        runtime.spawn(task);
     }
     // Either way the owner is gone.
     let _ = runtime.block_on(stopped);

@@ -1,11 +1,13 @@
 //! `cl_dram_dma` of F1 (`hdk/cl/examples/cl_dram_dma`): four DDR interfaces, and on OCL a row of
 //! blocks of 256 bytes.
 //!
-//! The traffic generators make no traffic here: their blocks are there and have no registers.
+//! While a traffic generator has the port of a DDR interface, the design keeps the host away from
+//! that interface. The model lets both in.
 
 use super::axi_master::AxiMaster;
 use super::interrupts::Interrupts;
 use super::sda_ram::SdaRam;
+use super::traffic::{Side, Traffic};
 use super::{CustomLogic, Port, ShellPorts};
 
 /// A block on OCL, by bits 24:8 of the address (`cl_ocl_slv.sv`).
@@ -14,7 +16,7 @@ pub(super) enum Block {
     /// Generates traffic on PCIM.
     PcimTraffic,
     /// Generates traffic on DDR A to D, 0 to 3.
-    DdrTraffic(u64),
+    DdrTraffic(usize),
     /// Moves single words.
     AxiMaster,
     /// Triggers interrupts.
@@ -25,7 +27,7 @@ impl Block {
     pub(super) const fn at(offset: u64) -> Option<Self> {
         match offset >> 8 & 0x1_FFFF {
             0x00 => Some(Self::PcimTraffic),
-            block @ 0x01..=0x04 => Some(Self::DdrTraffic(block - 1)),
+            block @ 0x01..=0x04 => Some(Self::DdrTraffic(block as usize - 1)),
             0x05 => Some(Self::AxiMaster),
             0x0D => Some(Self::Interrupts),
             _ => None,
@@ -35,15 +37,41 @@ impl Block {
 
 /// What reads where there is no block.
 const NO_BLOCK: u32 = 0xDEAD_BEEF;
-/// What reads where a block has no register.
-pub(super) const NO_REGISTER: u32 = u32::MAX;
 
 /// The model.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DramDma {
+    pcim_traffic: Traffic,
+    ddr_traffic: [Traffic; DDR_INTERFACES],
     axi_master: AxiMaster,
     interrupts: Interrupts,
     sda: SdaRam,
+}
+
+/// DDR interfaces of F1, each with a generator.
+const DDR_INTERFACES: usize = 4;
+
+impl Default for DramDma {
+    fn default() -> Self {
+        Self {
+            pcim_traffic: Traffic::new(Side::Host),
+            ddr_traffic: std::array::from_fn(|number| Traffic::new(Side::Ddr(number))),
+            axi_master: AxiMaster::default(),
+            interrupts: Interrupts::default(),
+            sda: SdaRam::default(),
+        }
+    }
+}
+
+impl DramDma {
+    /// The generator of a block.
+    fn traffic(&mut self, block: Block) -> Option<&mut Traffic> {
+        match block {
+            Block::PcimTraffic => Some(&mut self.pcim_traffic),
+            Block::DdrTraffic(number) => self.ddr_traffic.get_mut(number),
+            Block::AxiMaster | Block::Interrupts => None,
+        }
+    }
 }
 
 impl CustomLogic for DramDma {
@@ -51,7 +79,10 @@ impl CustomLogic for DramDma {
         match port {
             Port::Ocl => Some(match Block::at(offset) {
                 None => NO_BLOCK,
-                Some(Block::PcimTraffic | Block::DdrTraffic(_)) => NO_REGISTER,
+                Some(block @ (Block::PcimTraffic | Block::DdrTraffic(_))) => {
+                    let traffic = self.traffic(block)?;
+                    traffic.read(offset & 0xFF, shell)
+                }
                 Some(Block::AxiMaster) => self.axi_master.read(offset & 0xFF),
                 Some(Block::Interrupts) => self.interrupts.read(shell),
             }),
@@ -69,7 +100,11 @@ impl CustomLogic for DramDma {
     ) -> Option<()> {
         match port {
             Port::Ocl => match Block::at(offset) {
-                None | Some(Block::PcimTraffic | Block::DdrTraffic(_)) => {}
+                None => {}
+                Some(block @ (Block::PcimTraffic | Block::DdrTraffic(_))) => {
+                    let traffic = self.traffic(block)?;
+                    traffic.write(offset & 0xFF, value, shell);
+                }
                 Some(Block::AxiMaster) => self.axi_master.write(offset & 0xFF, value, shell),
                 Some(Block::Interrupts) => self.interrupts.write(offset & 0xFF, value, shell),
             },
@@ -103,8 +138,9 @@ mod tests {
     fn blocks_and_gaps_read_as_in_the_design() {
         let rig = rig();
         for (offset, wanted) in [
-            (0x000, u32::MAX),
-            (0x404, u32::MAX),
+            (0x000, 0x0100_0000),
+            (0x018, u32::MAX),
+            (0x414, 31),
             (0x514, u32::MAX),
             (0x600, 0xDEAD_BEEF),
             (0xC00, 0xDEAD_BEEF),
@@ -145,8 +181,13 @@ mod tests {
         let rig = rig();
         let host = Arc::new(Host::default());
         rig.app.attach(Arc::clone(&host) as _);
-        rig.set_ocl(0xD00, 0xFFFF);
-        assert_eq!(host.vectors(), (0..16).collect::<Vec<_>>());
+        rig.set_ocl(0xD00, 0x0001);
+        assert_eq!(rig.ocl(0xD00), 0x0001, "it waits until it is enabled");
+        rig.enable_interrupts();
+        assert_eq!(host.vectors(), [8]);
+        assert_eq!(rig.ocl(0xD00), 0x0001_0000);
+        rig.set_ocl(0xD00, 0xFFFE);
+        assert_eq!(host.vectors(), (8..24).collect::<Vec<_>>());
         assert_eq!(rig.ocl(0xD00), 0xFFFF_0000);
         rig.set_ocl(0xD00, 0x00FF_0000);
         assert_eq!(rig.ocl(0xD00), 0xFF00_0000);
@@ -157,12 +198,13 @@ mod tests {
         let rig = rig();
         let host = Arc::new(Host::default());
         rig.app.attach(Arc::clone(&host) as _);
+        rig.enable_interrupts();
         rig.app.write_config(COMMAND, &[0x02, 0x00]);
         rig.set_ocl(0xD00, 0b100);
         assert_eq!(rig.ocl(0xD00), 0b100);
         assert!(host.vectors().is_empty());
         rig.app.write_config(COMMAND, &[0x06, 0x00]);
-        assert_eq!(host.vectors(), [2]);
+        assert_eq!(host.vectors(), [10]);
         assert_eq!(rig.ocl(0xD00), 0b100 << 16);
     }
 

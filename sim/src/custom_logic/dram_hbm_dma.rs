@@ -1,7 +1,7 @@
 //! `cl_dram_hbm_dma` of F2 (`hdk/cl/examples/cl_dram_hbm_dma` on `f2`): as `cl_dram_dma`, with one
 //! DDR interface of 64 GiB, 16 GiB of HBM, and the HBM's status on OCL.
 
-use super::dram_dma::{Block, DramDma, NO_REGISTER};
+use super::dram_dma::{Block, DramDma};
 use super::{CustomLogic, Port, ShellPorts};
 
 /// HBM: bit 0 holds it in reset, bits 2:1 tell which stacks are ready.
@@ -11,8 +11,10 @@ const STACKS_READY: u32 = 0b11 << 1;
 /// Virtual LEDs: bit 1 DDR ready, bit 0 HBM ready.
 const LED_DDR: u16 = 1 << 1;
 const LED_HBM: u16 = 1 << 0;
+/// What reads where the block has no register.
+const NO_REGISTER: u32 = u32::MAX;
 /// The traffic generator that gave its place to the HBM's status.
-const HBM_BLOCK: u64 = 2;
+const HBM_BLOCK: usize = 2;
 
 /// The model. HBM in reset tells so; its contents stay reachable, which a host must not rely on.
 #[derive(Debug, Default)]

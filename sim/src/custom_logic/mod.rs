@@ -14,6 +14,7 @@ mod interrupts;
 mod ports;
 mod registry;
 mod sda_ram;
+mod traffic;
 
 pub use ports::{HostAccessError, NoMemory, ShellPorts};
 pub use registry::ModelRegistry;

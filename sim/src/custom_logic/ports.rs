@@ -7,6 +7,7 @@ use afi_proto::mailbox::ProtocolErrors;
 use crate::device::counters::{Counters, Direction};
 use crate::device::memory::{CardMemory, MemoryError};
 use crate::device::msix::{Link, Msix};
+use crate::device::xdma::IrqBlock;
 use crate::function::DmaError;
 
 /// User interrupts of a design.
@@ -20,6 +21,8 @@ pub struct ShellPorts<'a> {
     pub(crate) link: Link<'a>,
     pub(crate) counters: &'a mut Counters,
     pub(crate) msix: &'a mut Msix,
+    /// The DMA engine's interrupt block, on shells that have one.
+    pub(crate) irq: Option<&'a mut IrqBlock>,
     pub(crate) dip: u16,
     pub(crate) strobes: u8,
     pub(crate) now: Duration,
@@ -46,6 +49,14 @@ pub enum HostAccessError {
     /// The host switched bus mastering of the AppPF off.
     #[error("bus mastering is off")]
     BusMasterDisabled,
+    /// A burst crosses an address that is a multiple of 4 KiB.
+    #[error("the burst of {length} bytes at {iova:#x} crosses a 4 KiB boundary")]
+    CrossesBoundary {
+        /// Where it begins.
+        iova: u64,
+        /// Bytes.
+        length: usize,
+    },
     /// No host is connected.
     #[error("no host is connected")]
     NoHost,
@@ -118,16 +129,65 @@ impl ShellPorts<'_> {
         Ok(())
     }
 
-    /// Raises a user interrupt, 0 to 15, which is the MSI-X vector of the same number. Returns
-    /// whether the shell acknowledged it, which it does when the message is out. While the host
-    /// masks the vector, or bus mastering is off, it waits.
+    /// Reads host memory in one burst, as a design does that makes its bursts itself.
+    ///
+    /// # Errors
+    /// As [`Self::read_host`], and when the burst crosses a 4 KiB boundary, which it must not (AXI,
+    /// A3.4.1): the shell lets none of it through, and counts a protocol error.
+    pub fn read_host_burst(&mut self, iova: u64, data: &mut [u8]) -> Result<(), HostAccessError> {
+        self.check_burst(iova, data.len())?;
+        self.read_host(iova, data)
+    }
+
+    /// Writes host memory in one burst, as [`Self::read_host_burst`] reads it.
+    ///
+    /// # Errors
+    /// As [`Self::read_host_burst`].
+    pub fn write_host_burst(&mut self, iova: u64, data: &[u8]) -> Result<(), HostAccessError> {
+        self.check_burst(iova, data.len())?;
+        self.write_host(iova, data)
+    }
+
+    fn check_burst(&mut self, iova: u64, length: usize) -> Result<(), HostAccessError> {
+        if bursts(iova, length).count() > 1 {
+            self.counters
+                .pcim_protocol(iova, ProtocolErrors::CROSSED_4K);
+            return Err(HostAccessError::CrossesBoundary { iova, length });
+        }
+        Ok(())
+    }
+
+    /// The card's address of a byte of a DDR interface; `None` when the design has no memory or the
+    /// card not so many interfaces.
+    pub(super) fn ddr_address(&self, number: usize, offset: u64) -> Option<u64> {
+        self.memory?.ddr_address(number, offset)
+    }
+
+    /// Raises a user interrupt, 0 to 15. Returns whether the shell acknowledged it, which it does
+    /// when the message is out. While the host masks the vector, or bus mastering is off, it waits.
+    ///
+    /// In a shell with a DMA engine the engine's interrupt block is on the way: the interrupt waits
+    /// until the host enables it there, and goes out as the vector that the host wrote there. In a
+    /// shell without, it is the MSI-X vector of the same number.
     pub fn interrupt(&mut self, number: u16) -> bool {
-        number < USER_INTERRUPTS && self.msix.fire(number, self.link)
+        if number >= USER_INTERRUPTS {
+            return false;
+        }
+        let Some(irq) = &mut self.irq else {
+            return self.msix.fire(number, self.link);
+        };
+        irq.request_user(number);
+        irq.send_users(self.msix, self.link);
+        !irq.user_waits(number)
     }
 
     /// Whether a user interrupt waits to go out.
     pub fn interrupt_waits(&self, number: u16) -> bool {
-        number < USER_INTERRUPTS && self.msix.is_pending(number)
+        let waits = match &self.irq {
+            Some(irq) => irq.user_waits(number),
+            None => self.msix.is_pending(number),
+        };
+        number < USER_INTERRUPTS && waits
     }
 
     /// The virtual DIP switches.
@@ -162,7 +222,8 @@ impl ShellPorts<'_> {
     ) -> Result<(), HostAccessError> {
         match result {
             Ok(()) => self.counters.pcim(direction),
-            Err(HostAccessError::BusMasterDisabled) => {}
+            // Counted where they are found.
+            Err(HostAccessError::BusMasterDisabled | HostAccessError::CrossesBoundary { .. }) => {}
             Err(HostAccessError::NoHost | HostAccessError::Refused { .. }) => {
                 self.counters.pcim_out_of_range(at);
             }

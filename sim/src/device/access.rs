@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::card::State;
 use super::counters::{Direction, Interface};
 use super::lanes::WordWrite;
-use super::memory::{CardMemory, MemoryError};
+use super::memory::MemoryError;
 use super::msix::Link;
 use crate::custom_logic::{CustomLogic, Port, ShellPorts};
 use crate::function::BarMemory;
@@ -13,7 +13,7 @@ use crate::function::BarMemory;
 /// What the host reads when nobody answers.
 pub(super) const ALL_ONES: u32 = u32::MAX;
 /// The top of PCIS is reserved (`AWS_Fpga_Pcie_Memory_Map.md`).
-const PCIS_RESERVED: u64 = 1 << 30;
+pub(super) const PCIS_RESERVED: u64 = 1 << 30;
 
 impl State {
     /// Reads a word of a register port.
@@ -53,8 +53,8 @@ impl State {
         }
     }
 
-    /// Reads through PCIS.
-    pub(super) fn read_pcis(&mut self, size: u64, offset: u64, data: &mut [u8]) {
+    /// Reads through PCIS; `None` when nobody answered, and the data are all ones.
+    pub(super) fn read_pcis(&mut self, size: u64, offset: u64, data: &mut [u8]) -> Option<()> {
         let now = self.now;
         let answered = if offset + data.len() as u64 > size - PCIS_RESERVED {
             self.counters.dma_out_of_range();
@@ -81,23 +81,25 @@ impl State {
         if answered.is_none() {
             data.fill(0xFF);
         }
+        answered
     }
 
-    /// Writes through PCIS.
-    pub(super) fn write_pcis(&mut self, size: u64, offset: u64, data: &[u8]) {
+    /// Writes through PCIS; `None` when nobody answered.
+    pub(super) fn write_pcis(&mut self, size: u64, offset: u64, data: &[u8]) -> Option<()> {
         let now = self.now;
         if offset + data.len() as u64 > size - PCIS_RESERVED {
             self.counters.dma_out_of_range();
+            None
         } else if self
             .counters
             .is_moderated(Interface::Pcis, offset, Direction::Write, now)
         {
-            // Dropped.
+            None
         } else if let Some(memory) = self.slot.active().and_then(|(_, memory)| memory) {
             let interface = memory.ddr_interface(offset);
             let written = memory.write(offset, data);
             self.counters.ddr(interface, Direction::Write);
-            self.judge(written);
+            self.judge(written)
         } else {
             let answered =
                 self.with_logic(0b1111, |logic, shell| logic.write_pcis(offset, data, shell));
@@ -105,6 +107,7 @@ impl State {
                 self.counters
                     .timed_out(Interface::Pcis, offset, Direction::Write, now);
             }
+            answered
         }
     }
 
@@ -112,7 +115,7 @@ impl State {
     /// loaded has memory. Accesses through a mapping are not counted.
     pub(super) fn pcis_memory(&mut self) -> Option<BarMemory> {
         let (_, memory) = self.slot.active()?;
-        let memory = memory.map(CardMemory::shared).map(Arc::clone)?;
+        let memory = memory.map(|memory| Arc::clone(memory.shared()))?;
         let length = memory.length();
         Some(BarMemory { memory, length })
     }
@@ -134,13 +137,14 @@ impl State {
         let gate = self.gate();
         let (logic, memory) = self.slot.active()?;
         let mut shell = ShellPorts {
-            memory,
+            memory: memory.map(Arc::as_ref),
             link: Link {
                 host: self.app_host.as_deref(),
                 ..gate
             },
             counters: &mut self.counters,
             msix: &mut self.msix,
+            irq: self.engine.as_ref().map(|_| &mut self.irq),
             dip: self.dip,
             strobes,
             now: self.now,

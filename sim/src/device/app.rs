@@ -8,6 +8,7 @@ use super::Card;
 use super::card::State;
 use super::lanes;
 use super::msix::{self, Msix};
+use super::xdma::IrqBlock;
 use crate::custom_logic::Port;
 use crate::function::{BarMemory, DeviceFunction, HostPort};
 
@@ -52,7 +53,10 @@ impl DeviceFunction for AppFunction {
         if state.app_config.write(offset, data) {
             state.reset_app();
         }
+        state.refresh_paths();
         state.release_interrupts();
+        drop(state);
+        self.card.work_inline();
     }
 
     fn bar_size(&self, bar: BarIndex) -> Option<u64> {
@@ -61,6 +65,9 @@ impl DeviceFunction for AppFunction {
 
     fn read_bar(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         data.fill(0xFF);
+        if bar == msix::BAR {
+            self.card.work_inline();
+        }
         let Some(mut state) = self.reach() else {
             return;
         };
@@ -71,14 +78,17 @@ impl DeviceFunction for AppFunction {
         match bar {
             BarIndex::BAR0 => lanes::read(offset, data, |at| state.read_port(Port::Ocl, at)),
             BarIndex::BAR1 => lanes::read(offset, data, |at| state.read_port(Port::Bar1, at)),
-            // The XDMA engine's registers are here too, on shells that have one; it is not modelled,
-            // and nobody answers for it.
             msix::BAR => {
-                for (byte, at) in data.iter_mut().zip(offset..) {
+                let (of_engine, of_msix) = data.split_at_mut(before_table(offset, length));
+                if let Some(engine) = self.card.engine() {
+                    lanes::read(offset, of_engine, |at| state.read_xdma(engine, at));
+                }
+                let offset = offset + of_engine.len() as u64;
+                for (byte, at) in of_msix.iter_mut().zip(offset..) {
                     *byte = state.msix.read(at).unwrap_or(0xFF);
                 }
             }
-            BarIndex::BAR4 => state.read_pcis(size, offset, data),
+            BarIndex::BAR4 => drop(state.read_pcis(size, offset, data)),
             _ => {}
         }
     }
@@ -103,12 +113,21 @@ impl DeviceFunction for AppFunction {
                 });
             }
             msix::BAR => {
-                for (byte, at) in data.iter().zip(offset..) {
+                let (to_engine, to_msix) = data.split_at(before_table(offset, length));
+                if let Some(engine) = self.card.engine() {
+                    lanes::write(offset, to_engine, |at, word| {
+                        state.write_xdma(engine, at, word);
+                    });
+                }
+                let offset = offset + to_engine.len() as u64;
+                for (byte, at) in to_msix.iter().zip(offset..) {
                     state.msix.write(at, *byte);
                 }
                 state.release_interrupts();
+                drop(state);
+                self.card.work_inline();
             }
-            BarIndex::BAR4 => state.write_pcis(size, offset, data),
+            BarIndex::BAR4 => drop(state.write_pcis(size, offset, data)),
             _ => {}
         }
     }
@@ -131,18 +150,33 @@ impl DeviceFunction for AppFunction {
     }
 
     fn attach(&self, host: Arc<dyn HostPort>) {
-        self.card.hold().app_host = Some(host);
+        let mut state = self.card.hold();
+        state.app_host = Some(host);
+        state.refresh_paths();
     }
 
     fn detach(&self) {
-        self.card.hold().app_host = None;
+        let mut state = self.card.hold();
+        state.app_host = None;
+        state.refresh_paths();
     }
+}
+
+/// How many bytes of an access of BAR2 come before the MSI-X table: the engine is there.
+fn before_table(offset: u64, length: usize) -> usize {
+    let before = msix::TABLE.saturating_sub(offset);
+    usize::try_from(before).map_or(length, |before| before.min(length))
 }
 
 impl State {
     /// The function begins anew; the image stays, and is told.
     fn reset_app(&mut self) {
         self.app_config.reset();
+        self.refresh_paths();
+        if let Some(engine) = &self.engine {
+            engine.reset();
+        }
+        self.irq = IrqBlock::default();
         self.msix = Msix::new();
         if let Some((logic, _)) = self.slot.active() {
             logic.function_level_reset();
@@ -250,27 +284,32 @@ mod tests {
         let rig = Rig::running(Family::F1, "cl_dram_dma");
         let host = Arc::new(Host::default());
         rig.app.attach(Arc::clone(&host) as _);
-        write32(&*rig.app, BarIndex::BAR2, 0x801C, 1);
+        rig.enable_interrupts();
+        let mask_of_vector_9 = 0x8000 + 9 * 16 + 12;
+        write32(&*rig.app, BarIndex::BAR2, mask_of_vector_9, 1);
         rig.set_ocl(0xD00, 0b11);
-        assert_eq!(read32(&*rig.app, BarIndex::BAR2, 0x8FE0), 0b10);
-        assert_eq!(host.vectors(), [0]);
-        write32(&*rig.app, BarIndex::BAR2, 0x801C, 0);
-        assert_eq!(host.vectors(), [0, 1]);
-        write32(&*rig.app, BarIndex::BAR2, 0x801C, 1);
+        assert_eq!(read32(&*rig.app, BarIndex::BAR2, 0x8FE0), 1 << 9);
+        assert_eq!(host.vectors(), [8]);
+        assert_eq!(rig.ocl(0xD00), 0b01_0000_0000_0000_0010, "one is out");
+        write32(&*rig.app, BarIndex::BAR2, mask_of_vector_9, 0);
+        assert_eq!(host.vectors(), [8, 9]);
+        assert_eq!(rig.ocl(0xD00), 0b11 << 16);
+        write32(&*rig.app, BarIndex::BAR2, mask_of_vector_9, 1);
         rig.set_ocl(0xD00, 0b10);
         rig.app.reset();
         rig.app.write_config(COMMAND, &[6]);
+        rig.enable_interrupts();
         assert_eq!(
             read32(&*rig.app, BarIndex::BAR2, 0x8FE0),
             0,
             "a reset forgets"
         );
-        assert_eq!(host.vectors(), [0, 1]);
+        assert_eq!(host.vectors(), [8, 9]);
         // The function mask holds back all of them: MSI-X on, masked.
         rig.app.write_config(0x63, &[0xC0]);
         rig.set_ocl(0xD00, 0b100);
         rig.app.write_config(0x63, &[0x80]);
-        assert_eq!(host.vectors(), [0, 1, 2]);
+        assert_eq!(host.vectors(), [8, 9, 10]);
         rig.app.detach();
         rig.set_ocl(0xD00, 0b1);
         assert_eq!(host.vectors().len(), 3, "nobody is told");

@@ -1,7 +1,7 @@
 //! A card: its state, and the way every access takes into it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use afi_proto::config_space::Command;
@@ -11,11 +11,13 @@ use afi_proto::{Bdf, Family, ShellVersion, SlotIndex};
 use super::app::AppFunction;
 use super::config_space::{Apertures, ConfigSpace, Layout};
 use super::counters::Counters;
+use super::gate::{Gate, Paths};
 use super::jtag::VirtualJtag;
 use super::mailbox::Mailbox;
 use super::mgmt::MgmtFunction;
 use super::msix::{Link, Msix};
 use super::slot::{Slot, cleared_ids};
+use super::xdma::{DmaMode, Engine, IrqBlock};
 use super::{Timing, bdfs};
 use crate::clock::Clock;
 use crate::custom_logic::ModelRegistry;
@@ -45,6 +47,8 @@ pub struct CardConfig {
     pub models: ModelRegistry,
     /// How long its work takes.
     pub timing: Timing,
+    /// Who carries out the transfers of its DMA engine, on shells that have one.
+    pub dma: DmaMode,
 }
 
 impl CardConfig {
@@ -63,6 +67,7 @@ impl CardConfig {
             images,
             models: ModelRegistry::builtin(),
             timing: Timing::default(),
+            dma: DmaMode::default(),
         }
     }
 }
@@ -82,19 +87,32 @@ impl fmt::Debug for CardConfig {
 /// An FPGA card. It starts cleared, as an instance's firmware leaves it: BARs have addresses, and
 /// the functions answer accesses to them; bus mastering of the AppPF is on.
 ///
-/// Custom logic acts with the card's lock held, and so does what it does to its host. A
-/// [`HostPort`] must not access the card from within a call, and must answer in bounded time.
+/// Custom logic acts with the card's lock held, and so does what it does to its host; the DMA engine
+/// moves bytes without. A [`HostPort`] must not access the card from within a call, and must answer
+/// in bounded time.
 pub struct Card {
     config: Arc<CardConfig>,
     state: Mutex<State>,
+    engine: Option<Arc<Engine>>,
 }
 
 impl Card {
     /// Makes a card.
     pub fn new(config: CardConfig) -> Arc<Self> {
         let config = Arc::new(config);
-        let state = Mutex::new(State::new(Arc::clone(&config)));
-        Arc::new(Self { config, state })
+        let shell = config.family.profile().shell(config.shell);
+        let has_engine = shell.is_some_and(|shell| shell.xdma);
+        Arc::new_cyclic(|card| {
+            let gate = Arc::new(Gate::default());
+            let engine = has_engine
+                .then(|| Engine::new(Arc::clone(&config), Arc::clone(&gate), Weak::clone(card)));
+            let state = Mutex::new(State::new(Arc::clone(&config), gate, engine.clone()));
+            Self {
+                config,
+                state,
+                engine,
+            }
+        })
     }
 
     /// Its management function.
@@ -116,7 +134,26 @@ impl Card {
         let mut state = self.hold();
         state.settle();
         let gone = state.slot.is_gone() || state.strikes(Kind::DeviceGone);
-        (!gone).then_some(state)
+        if gone {
+            state.gate.lose();
+            return None;
+        }
+        if state.gate.take_lost() {
+            state.refresh_paths();
+        }
+        Some(state)
+    }
+
+    /// The DMA engine, on shells that have one.
+    pub(super) fn engine(&self) -> Option<&Arc<Engine>> {
+        self.engine.as_ref()
+    }
+
+    /// Carries out what the DMA engine has to do, where no thread does; with no lock held.
+    pub(super) fn work_inline(&self) {
+        if let Some(engine) = &self.engine {
+            engine.work_inline();
+        }
     }
 
     /// The state as it is, for what does not go over the bus.
@@ -128,6 +165,14 @@ impl Card {
 impl fmt::Debug for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Card({:?})", self.config)
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.end();
+        }
     }
 }
 
@@ -143,6 +188,12 @@ pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) jtag: VirtualJtag,
     pub(super) msix: Msix,
+    /// The DMA engine, on shells that have one.
+    pub(super) engine: Option<Arc<Engine>>,
+    /// Its interrupts.
+    pub(super) irq: IrqBlock,
+    /// What its DMA can reach.
+    pub(super) gate: Arc<Gate>,
     /// Virtual DIP switches.
     pub(super) dip: u16,
     pub(super) mgmt_config: ConfigSpace,
@@ -152,24 +203,34 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(config: Arc<CardConfig>) -> Self {
+    fn new(config: Arc<CardConfig>, gate: Arc<Gate>, engine: Option<Arc<Engine>>) -> Self {
         let family = config.family;
         let now = config.clock.now();
         let (mgmt_config, app_config) = config_spaces(&config);
-        Self {
+        let slot = Slot::new(Arc::clone(&config), Arc::clone(&gate), now);
+        let state = Self {
             now,
-            slot: Slot::new(Arc::clone(&config), now),
+            slot,
             mailbox: Mailbox::new(),
             deferred_request: None,
             counters: Counters::new(family),
             jtag: VirtualJtag::new(),
             msix: Msix::new(),
+            engine,
+            irq: IrqBlock::default(),
+            gate,
             dip: 0,
             mgmt_config,
             app_config,
             app_host: None,
             config,
-        }
+        };
+        state.with_paths()
+    }
+
+    fn with_paths(mut self) -> Self {
+        self.refresh_paths();
+        self
     }
 
     /// Lets everything happen that is due.
@@ -182,6 +243,7 @@ impl State {
                 let command = self.app_config.command() - Command::BUS_MASTER;
                 self.app_config.set_command(command);
             }
+            self.refresh_paths();
         }
         if !self.slot.is_reloading()
             && let Some(request) = self.deferred_request.take()
@@ -200,8 +262,25 @@ impl State {
     pub(super) fn gate(&self) -> Link<'static> {
         Link {
             host: None,
-            bus_master: self.app_config.command().contains(Command::BUS_MASTER),
+            bus_master: self.app_config.is_bus_master(),
             masked: self.app_config.msix_function_masked(),
+        }
+    }
+
+    /// Tells the DMA engine what it can reach now. When this has returned, no byte moves where it
+    /// may not any more.
+    pub(super) fn refresh_paths(&mut self) {
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        let memory = self.slot.active().and_then(|(_, memory)| memory.cloned());
+        let can_move = self.gate.set(Paths {
+            bus_master: self.app_config.is_bus_master(),
+            host: self.app_host.clone(),
+            memory,
+        });
+        if can_move {
+            engine.wake_all();
         }
     }
 
@@ -213,6 +292,16 @@ impl State {
             ..self.gate()
         };
         self.msix.release(link);
+        if let Some(engine) = &self.engine {
+            let Self { config, irq, .. } = self;
+            let lost = || {
+                let struck = config
+                    .faults
+                    .strikes(Kind::DmaInterruptLost, Some(config.slot));
+                struck.is_some()
+            };
+            irq.send(engine.requests(), &mut self.msix, link, lost);
+        }
     }
 }
 

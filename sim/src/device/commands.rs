@@ -70,6 +70,7 @@ impl State {
         if flags.contains(CommandFlags::CLEAR_AFI_CACHE) {
             self.slot.clear_cache();
         }
+        self.gate.settle_into(&mut self.counters);
         let wanted = flags.contains(CommandFlags::GET_HW_METRICS);
         let counted = wanted.then(|| self.counters.metrics());
         if flags.contains(CommandFlags::CLEAR_HW_METRICS) {

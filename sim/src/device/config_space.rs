@@ -23,6 +23,13 @@ use super::msix;
 /// Capability id of power management (PCI Power Management 1.2, 3.2.1).
 const CAP_ID_POWER_MANAGEMENT: u8 = 0x01;
 const POWER_MANAGEMENT: u16 = 0x40;
+/// Its control register: the power state, and that nothing is lost on the way back to D0.
+const POWER_CONTROL: u16 = POWER_MANAGEMENT + 4;
+const POWER_STATE: u8 = 0b11;
+const NO_SOFT_RESET: u8 = 1 << 3;
+/// In use, and the state in which nothing but configuration space answers.
+const D0: u8 = 0;
+const D3_HOT: u8 = 3;
 const MSIX: u16 = 0x60;
 const PCI_EXPRESS: u16 = 0x70;
 
@@ -81,9 +88,13 @@ impl ConfigSpace {
     /// Writes what can be written. Returns whether the host asked for a function-level reset.
     pub(super) fn write(&mut self, offset: u16, data: &[u8]) -> bool {
         let offset = usize::from(offset);
+        let power_state = self.power_state();
         let places = self.bytes.iter_mut().zip(self.writable.iter());
         for ((byte, mask), new) in places.skip(offset).zip(data) {
             *byte = *byte & !mask | new & mask;
+        }
+        if ![D0, D3_HOT].contains(&self.power_state()) {
+            self.set(POWER_CONTROL, &[power_state | NO_SOFT_RESET]);
         }
         let control = PCI_EXPRESS + PCIE_DEVICE_CONTROL;
         let asked = self.word(control) & PCIE_INITIATE_FLR != 0;
@@ -134,6 +145,17 @@ impl ConfigSpace {
         self.layout.msix && self.word(MSIX + MSIX_MESSAGE_CONTROL) & MASKED == MASKED
     }
 
+    /// Whether the function may begin transfers and send interrupts: it is in use, and bus mastering
+    /// is on.
+    pub(super) fn is_bus_master(&self) -> bool {
+        self.command().contains(Command::BUS_MASTER) && self.power_state() == D0
+    }
+
+    /// Whether the host switched MSI-X on.
+    pub(super) fn msix_is_on(&self) -> bool {
+        self.layout.msix && self.word(MSIX + MSIX_MESSAGE_CONTROL) & MSIX_ENABLE != 0
+    }
+
     /// The spec of a BAR.
     pub(super) fn bar(&self, index: BarIndex) -> Option<&'static BarSpec> {
         self.layout.bars.iter().find(|bar| bar.index == index)
@@ -147,7 +169,7 @@ impl ConfigSpace {
         offset: u64,
         length: usize,
     ) -> Option<(u64, usize)> {
-        if !self.command().contains(Command::MEMORY_SPACE) {
+        if !self.command().contains(Command::MEMORY_SPACE) || self.power_state() != D0 {
             return None;
         }
         let size = self.bar(index)?.size;
@@ -195,7 +217,12 @@ impl ConfigSpace {
         }
     }
 
-    /// Version 3, no soft reset, D0 only (PCI Power Management 1.2, 3.2).
+    const fn power_state(&self) -> u8 {
+        self.bytes[POWER_CONTROL as usize] & POWER_STATE
+    }
+
+    /// Version 3, no soft reset, the two states that every function has (PCI Power Management 1.2,
+    /// 3.2): the kernel puts a function that nobody uses into D3hot.
     fn power_management(&mut self) {
         let next = if self.layout.msix { MSIX } else { PCI_EXPRESS };
         let capability = [
@@ -203,12 +230,13 @@ impl ConfigSpace {
             next as u8,
             0x03,
             0x00,
-            0x08,
+            NO_SOFT_RESET,
             0,
             0,
             0,
         ];
         self.set(POWER_MANAGEMENT, &capability);
+        self.allow(POWER_CONTROL, &[POWER_STATE]);
     }
 
     /// PCI Local Bus 3.0, 6.8.2: table and pending bits are told as offset and BAR number.
@@ -401,6 +429,28 @@ mod tests {
         assert_eq!(dword(&space, 0x60) >> 16, 32, "33 vectors");
         assert_eq!(dword(&space, 0x64), 0x8002);
         assert_eq!(dword(&space, 0x68), 0x8FE2);
+    }
+
+    #[test]
+    fn a_function_in_d3_answers_in_configuration_space_only_and_loses_nothing() {
+        let mut space = app(Family::F1);
+        space.set_command(Command::MEMORY_SPACE);
+        let reached = |space: &ConfigSpace| space.reach_bar(BarIndex::BAR0, 0, 4).is_some();
+        for (state, is_taken) in [(3, true), (1, false), (2, false), (0, true)] {
+            let before = dword(&space, 0x44);
+            space.write(0x44, &[state]);
+            let after = dword(&space, 0x44);
+            assert_eq!(
+                after,
+                if is_taken {
+                    0x8 | u32::from(state)
+                } else {
+                    before
+                }
+            );
+            assert_eq!(reached(&space), after & 0b11 == 0, "{state}");
+        }
+        assert_eq!(space.command(), Command::MEMORY_SPACE);
     }
 
     #[test]

@@ -153,10 +153,15 @@ impl Counters {
 
     /// An access of a DDR interface.
     pub(crate) fn ddr(&mut self, interface: Option<usize>, direction: Direction) {
+        self.ddr_bursts(interface, direction, 1);
+    }
+
+    /// Bursts of a DDR interface that were counted elsewhere.
+    pub(super) fn ddr_bursts(&mut self, interface: Option<usize>, way: Direction, bursts: u64) {
         let counts = interface.and_then(|number| self.ddr.get_mut(number));
-        match (counts, direction) {
-            (Some(counts), Direction::Read) => counts.reads += 1,
-            (Some(counts), Direction::Write) => counts.writes += 1,
+        match (counts, way) {
+            (Some(counts), Direction::Read) => counts.reads += bursts,
+            (Some(counts), Direction::Write) => counts.writes += bursts,
             (None, _) => {}
         }
     }

@@ -28,6 +28,7 @@ use afi_proto::{AgfiId, Family, PciIds};
 
 use super::CardConfig;
 use super::cache::ImageCache;
+use super::gate::Gate;
 use super::memory::CardMemory;
 use super::power::{IDLE_WATTS, PowerMeter};
 use super::verdict::{Verdict, verdict};
@@ -46,7 +47,9 @@ pub(super) struct Slot {
     job: Option<Job>,
     cache: ImageCache,
     /// Made by the first image that has memory controllers.
-    memory: Option<CardMemory>,
+    memory: Option<Arc<CardMemory>>,
+    /// The way of DMA to the memory.
+    gate: Arc<Gate>,
     power: PowerMeter,
     app_present: bool,
     gone: bool,
@@ -97,7 +100,7 @@ pub(super) struct Change {
 
 impl Slot {
     /// A cleared slot.
-    pub(super) fn new(config: Arc<CardConfig>, now: Duration) -> Self {
+    pub(super) fn new(config: Arc<CardConfig>, gate: Arc<Gate>, now: Duration) -> Self {
         let cache = ImageCache::new(config.family.profile().cached_images);
         Self {
             config,
@@ -107,6 +110,7 @@ impl Slot {
             job: None,
             cache,
             memory: None,
+            gate,
             power: PowerMeter::start(IDLE_WATTS, now),
             app_present: true,
             gone: false,
@@ -152,7 +156,7 @@ impl Slot {
     }
 
     /// The custom logic and its memory, while its clocks run.
-    pub(super) fn active(&mut self) -> Option<(&mut dyn CustomLogic, Option<&CardMemory>)> {
+    pub(super) fn active(&mut self) -> Option<(&mut dyn CustomLogic, Option<&Arc<CardMemory>>)> {
         let running = self.running.as_mut().filter(|running| !running.gated)?;
         let has_memory = running.logic.has_memory();
         let memory = self.memory.as_ref().filter(|_| has_memory);
@@ -178,6 +182,12 @@ impl Slot {
     /// Whether the card went away with a load.
     pub(super) const fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// The card goes away.
+    pub(super) fn vanish(&mut self) {
+        self.gone = true;
+        self.gate.shut();
     }
 
     fn status(&self) -> SlotStatus {
@@ -291,7 +301,7 @@ impl Slot {
                 tracing::error!(%error, "the host has no memory for the card's");
                 ErrorCode::CL_DDR_CALIB_FAILED
             })?;
-            self.memory = Some(memory);
+            self.memory = Some(Arc::new(memory));
         }
         Ok(())
     }

@@ -8,9 +8,10 @@ use afi_proto::mailbox::{
     CommandFlags, ErrorReply, Header, LoadRequest, MailboxStatus, Metrics, MgmtRegister, Opcode,
     encode, parse, words,
 };
+use afi_proto::xdma::{self, Target, irq};
 use afi_proto::{AgfiId, BarIndex, Family, PciIds, ShellVersion};
 
-use super::{Card, CardConfig, Timing};
+use super::{Card, CardConfig, DmaMode, Timing};
 use crate::clock::Clock;
 use crate::custom_logic::{CustomLogic, ModelRegistry, Port, ShellPorts};
 use crate::fault::FaultPlan;
@@ -130,6 +131,10 @@ impl Rig {
     }
 
     pub(crate) fn with_shell(family: Family, shell: ShellVersion, images: Vec<SlotImage>) -> Self {
+        Self::build(family, shell, images, DmaMode::Inline)
+    }
+
+    fn build(family: Family, shell: ShellVersion, images: Vec<SlotImage>, dma: DmaMode) -> Self {
         let images = images.into_iter().map(|image| (image.agfi, image));
         let images = Arc::new(Images(images.collect()));
         let clock = Clock::stepped();
@@ -140,6 +145,7 @@ impl Rig {
             faults: Arc::clone(&faults),
             models: ModelRegistry::builtin().with("probe", || Box::new(Probe::default())),
             timing: Timing::default().with_load(LOAD),
+            dma,
             ..CardConfig::single(family, images)
         });
         let (mgmt, app) = (card.mgmt(), card.app());
@@ -154,7 +160,13 @@ impl Rig {
 
     /// A card that runs a model, as image 1.
     pub(crate) fn running(family: Family, model: &str) -> Self {
-        let rig = Self::new(family, vec![image(family, 1, model)]);
+        Self::running_with(family, model, DmaMode::Inline)
+    }
+
+    /// The same, and who carries out its DMA.
+    pub(crate) fn running_with(family: Family, model: &str, dma: DmaMode) -> Self {
+        let shell = family.profile().current_shell().version;
+        let rig = Self::build(family, shell, vec![image(family, 1, model)], dma);
         rig.load(1, CommandFlags::empty()).unwrap();
         rig.clock.step(LOAD);
         rig
@@ -235,6 +247,26 @@ impl Rig {
 
     pub(crate) fn hardware(&self) -> Metrics {
         self.metrics(CommandFlags::GET_HW_METRICS)
+    }
+
+    /// Sets up the interrupts of a shell with a DMA engine as its driver does: channels have the
+    /// vectors 0 to 7 and user interrupts those from 8 on, and all of them are enabled.
+    pub(crate) fn enable_interrupts(&self) {
+        let vectors = |first: u32| (0..4).fold(0, |word, n| word | (first + n) << (8 * n));
+        let set = |register, value| {
+            let offset = Target::Irq.offset() + register;
+            write32(&*self.app, xdma::BAR, offset, value);
+        };
+        for four in 0..4 {
+            let register = u64::from(four) * 4;
+            set(irq::USER_VECTORS + register, vectors(8 + four * 4));
+        }
+        for four in 0..2 {
+            let register = u64::from(four) * 4;
+            set(irq::CHANNEL_VECTORS + register, vectors(four * 4));
+        }
+        set(irq::USER_ENABLE_W1S, 0xFFFF);
+        set(irq::CHANNEL_ENABLE_W1S, 0xFF);
     }
 
     pub(crate) fn ocl(&self, offset: u64) -> u32 {

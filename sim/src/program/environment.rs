@@ -5,7 +5,7 @@ use std::process::Command;
 
 use afi_pcie::BusChoice;
 
-use crate::cloud::{CloudServer, InstanceIdentity, access_key_of};
+use crate::cloud::{CloudServer, InstanceIdentity, access_key_of, secret_access_key_of};
 
 /// Variables to set and to take away.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ impl Environment {
             ("AFI_STATE_DIR", state.display().to_string()),
             ("AWS_ENDPOINT_URL_EC2", cloud.ec2_endpoint()),
             ("AWS_ENDPOINT_URL_STS", cloud.ec2_endpoint()),
+            ("AWS_ENDPOINT_URL_S3", cloud.s3_endpoint()),
             (
                 "AWS_EC2_METADATA_SERVICE_ENDPOINT",
                 cloud.metadata_endpoint(),
@@ -46,7 +47,10 @@ impl Environment {
             ("AWS_REGION", identity.region.to_string()),
             ("AWS_DEFAULT_REGION", identity.region.to_string()),
             ("AWS_ACCESS_KEY_ID", access_key_of(identity.account)),
-            ("AWS_SECRET_ACCESS_KEY", "simulated".to_owned()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                secret_access_key_of(identity.account),
+            ),
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
             ("NO_PROXY", "127.0.0.1,localhost".to_owned()),

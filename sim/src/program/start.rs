@@ -57,8 +57,15 @@ pub(super) fn start(
         identity: identity.clone(),
         faults,
         clock,
+        times: args.cloud_times(),
+        require_signatures: args.require_signatures,
+        directory: Some(directory.join("cloud")),
+        ..CloudConfig::new(identity.clone())
     })
     .context("cannot start the cloud's endpoints")?;
+    for notice in cloud.notices() {
+        eprintln!("note: {notice}");
+    }
     Ok(Running {
         environment: Environment::new(directory, &state, &identity, &cloud),
         catalog,

@@ -6,14 +6,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Weak};
 
 use afi_proto::vfio_user::{DmaFlags, DmaMap};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::function::DmaError;
+use crate::function::{CardPart, DmaError};
 
 /// Maps of one client at once: the protocol's default (`max_dma_maps`).
 pub(super) const MOST_MAPS: usize = 65535;
@@ -24,8 +26,8 @@ const PAGE: u64 = 4096;
 #[derive(Debug, Default)]
 pub(super) struct DmaTable {
     maps: BTreeMap<u64, Map>,
-    /// Files of the maps, by device and inode.
-    files: HashMap<(u64, u64), Weak<File>>,
+    /// Files of the maps, by device, inode and what their descriptors may do.
+    files: HashMap<(u64, u64, i32), Weak<File>>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl DmaTable {
             return Err(Errno::EEXIST);
         }
         let memory = match fd {
-            Some(fd) => Some((self.file(fd)?, offset)),
+            Some(fd) => Some((self.file(fd, flags)?, offset)),
             None => None,
         };
         self.maps.insert(
@@ -99,32 +101,53 @@ impl DmaTable {
     }
 
     pub(super) fn read(&self, iova: u64, data: &mut [u8]) -> Result<(), DmaError> {
-        let mut done = 0;
-        while done < data.len() {
-            let at = iova.wrapping_add(done as u64);
-            let part = self.part(at, DmaFlags::READ, data.len() - done)?;
-            let room = &mut data[done..done + part.length];
-            let read = part.file.read_exact_at(room, part.offset);
-            read.map_err(|_| DmaError::NotMemory { iova: at })?;
-            done += part.length;
-        }
-        Ok(())
+        self.each(iova, data.len(), DmaFlags::READ, |part, at| {
+            let room = &mut data[at..at + part.length];
+            part.file.read_exact_at(room, part.offset)
+        })
     }
 
     pub(super) fn write(&self, iova: u64, data: &[u8]) -> Result<(), DmaError> {
+        self.each(iova, data.len(), DmaFlags::WRITE, |part, at| {
+            let bytes = &data[at..at + part.length];
+            part.file.write_all_at(bytes, part.offset)
+        })
+    }
+
+    /// Fills card memory from the client's.
+    pub(super) fn fill(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.each(iova, card.length(), DmaFlags::READ, |part, at| {
+            card.fill_from_file(at, part.file, part.offset, part.length)
+        })
+    }
+
+    /// Copies card memory to the client's.
+    pub(super) fn drain(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.each(iova, card.length(), DmaFlags::WRITE, |part, at| {
+            card.drain_to_file(at, part.file, part.offset, part.length)
+        })
+    }
+
+    /// Calls `transfer` with each part of a range, and how many bytes come before it.
+    fn each(
+        &self,
+        iova: u64,
+        length: usize,
+        wanted: DmaFlags,
+        mut transfer: impl FnMut(&Part<'_>, usize) -> io::Result<()>,
+    ) -> Result<(), DmaError> {
         let mut done = 0;
-        while done < data.len() {
+        while done < length {
             let at = iova.wrapping_add(done as u64);
-            let part = self.part(at, DmaFlags::WRITE, data.len() - done)?;
-            let bytes = &data[done..done + part.length];
-            let wrote = part.file.write_all_at(bytes, part.offset);
-            wrote.map_err(|_| DmaError::NotMemory { iova: at })?;
+            let part = self.part(at, wanted, length - done)?;
+            transfer(&part, done).map_err(|_| DmaError::NotMemory { iova: at })?;
             done += part.length;
         }
         Ok(())
     }
 
-    /// The longest part from `iova` on that lies in one map.
+    /// The longest part from `iova` on that is one stretch of a file. A client behind an IOMMU maps
+    /// each page by itself: pages that follow each other in the file as they do on the bus are one.
     fn part(&self, iova: u64, wanted: DmaFlags, most: usize) -> Result<Part<'_>, DmaError> {
         let found = self.maps.range(..=iova).next_back();
         let Some((start, map)) = found.filter(|(_, map)| iova <= map.last) else {
@@ -136,10 +159,26 @@ impl DmaTable {
         let Some((file, offset)) = &map.memory else {
             return Err(DmaError::NotMemory { iova });
         };
-        let left = (map.last - iova).saturating_add(1);
+        let offset = offset + (iova - start);
+        let most_bytes = most as u64;
+        let mut last = map.last;
+        while last - iova < most_bytes - 1 {
+            let Some(next) = last.checked_add(1) else {
+                break;
+            };
+            let more = self.maps.get(&next).filter(|more| {
+                let follows = more.memory.as_ref().is_some_and(|(other, at)| {
+                    Arc::ptr_eq(file, other) && offset.checked_add(next - iova) == Some(*at)
+                });
+                follows && more.flags.contains(wanted)
+            });
+            let Some(more) = more else { break };
+            last = more.last;
+        }
+        let left = (last - iova).saturating_add(1);
         Ok(Part {
             file,
-            offset: offset + (iova - start),
+            offset,
             length: usize::try_from(left).map_or(most, |left| left.min(most)),
         })
     }
@@ -154,14 +193,25 @@ impl DmaTable {
     }
 
     /// The file of a descriptor: the one that is known already, or a new one. Only a regular file
-    /// (which memory descriptors are) can be memory: a read of anything else could block.
-    fn file(&mut self, fd: OwnedFd) -> Result<Arc<File>, Errno> {
+    /// (which memory descriptors are) can be memory: a read of anything else could block. The
+    /// descriptor has to allow what the map promises.
+    fn file(&mut self, fd: OwnedFd, wanted: DmaFlags) -> Result<Arc<File>, Errno> {
         let file = File::from(fd);
         let data = file.metadata().map_err(|_| Errno::EBADF)?;
         if !data.is_file() {
             return Err(Errno::EINVAL);
         }
-        let known = self.files.entry((data.dev(), data.ino())).or_default();
+        let status = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+        let mode = status & OFlag::O_ACCMODE;
+        let refuses = (wanted.contains(DmaFlags::READ) && mode == OFlag::O_WRONLY)
+            || (wanted.contains(DmaFlags::WRITE) && mode == OFlag::O_RDONLY)
+            || status.contains(OFlag::O_PATH);
+        if refuses {
+            return Err(Errno::EACCES);
+        }
+        // Another descriptor of the same file may do less than this one.
+        let key = (data.dev(), data.ino(), mode.bits());
+        let known = self.files.entry(key).or_default();
         if let Some(file) = known.upgrade() {
             return Ok(file);
         }
@@ -234,6 +284,49 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_that_allows_less_than_the_map_promises_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(PAGE).unwrap();
+        let open = |read: bool, write: bool| -> OwnedFd {
+            let mut options = File::options();
+            options.read(read).write(write);
+            options.open(file.path()).unwrap().into()
+        };
+        let mut table = DmaTable::default();
+        let mut map = |flags, fd| table.map(&request(0, PAGE, 0, flags), Some(fd));
+        assert_eq!(map(3, open(true, false)), Err(Errno::EACCES));
+        assert_eq!(map(2, open(true, false)), Err(Errno::EACCES));
+        assert_eq!(map(1, open(false, true)), Err(Errno::EACCES));
+        map(1, open(true, false)).unwrap();
+        // The descriptor of the first map must not serve the second.
+        let second = request(PAGE, PAGE, 0, 3);
+        table.map(&second, Some(open(true, true))).unwrap();
+        assert_eq!(table.write(PAGE, &[7]), Ok(()));
+        let mut byte = [0];
+        table.read(0, &mut byte).unwrap();
+        assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn pages_mapped_one_by_one_are_moved_together() {
+        const PAGES: u64 = 16_384;
+        let memory = SharedMemory::new("pages", PAGES * PAGE).unwrap();
+        let mut table = DmaTable::default();
+        for page in 0..PAGES {
+            let fd = memory.share().unwrap();
+            table
+                .map(&request(page * PAGE, PAGE, page * PAGE, 3), Some(fd))
+                .unwrap();
+        }
+        assert_eq!(table.files.len(), 1);
+        let whole = table.part(5, DmaFlags::WRITE, usize::MAX).unwrap();
+        assert_eq!(whole.length as u64, PAGES * PAGE - 5);
+        table.unmap(PAGE, PAGE).unwrap();
+        let first = table.part(0, DmaFlags::WRITE, usize::MAX).unwrap();
+        assert_eq!(first.length as u64, PAGE);
+    }
+
+    #[test]
     fn what_is_no_memory_is_remembered_and_refused() {
         let mut table = DmaTable::default();
         table.map(&request(0, PAGE, 0, 3), None).unwrap();
@@ -241,7 +334,7 @@ mod tests {
             table.read(8, &mut [0]),
             Err(DmaError::NotMemory { iova: 8 })
         );
-        let (pipe, _) = std::io::pipe().unwrap();
+        let (pipe, _) = io::pipe().unwrap();
         let refused = table.map(&request(PAGE, PAGE, 0, 3), Some(pipe.into()));
         assert_eq!(refused, Err(Errno::EINVAL));
     }

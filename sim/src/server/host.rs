@@ -1,27 +1,34 @@
 //! What a connected client gave its function: memory and interrupts.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::dma::DmaTable;
 use super::interrupts::Interrupts;
-use crate::function::{DmaError, HostPort};
+use crate::function::{CardPart, DmaError, HostPort};
 
 /// The host behind one connection.
 pub(super) struct Host {
-    dma: Mutex<DmaTable>,
+    /// Transfers hold it shared, each for a bounded number of bytes: when a map is taken away, no
+    /// transfer through it is under way any more.
+    dma: RwLock<DmaTable>,
     interrupts: Mutex<Interrupts>,
 }
 
 impl Host {
     pub(super) fn new(msix_vectors: u16) -> Self {
         Self {
-            dma: Mutex::new(DmaTable::default()),
+            dma: RwLock::default(),
             interrupts: Mutex::new(Interrupts::new(msix_vectors)),
         }
     }
 
-    pub(super) fn dma(&self) -> MutexGuard<'_, DmaTable> {
-        self.dma.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The maps, to be changed.
+    pub(super) fn dma(&self) -> RwLockWriteGuard<'_, DmaTable> {
+        self.dma.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn maps(&self) -> RwLockReadGuard<'_, DmaTable> {
+        self.dma.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn interrupts(&self) -> MutexGuard<'_, Interrupts> {
@@ -39,11 +46,19 @@ impl Host {
 
 impl HostPort for Host {
     fn dma_read(&self, iova: u64, data: &mut [u8]) -> Result<(), DmaError> {
-        self.dma().read(iova, data)
+        self.maps().read(iova, data)
     }
 
     fn dma_write(&self, iova: u64, data: &[u8]) -> Result<(), DmaError> {
-        self.dma().write(iova, data)
+        self.maps().write(iova, data)
+    }
+
+    fn dma_to_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.maps().fill(iova, card)
+    }
+
+    fn dma_from_card(&self, iova: u64, card: &CardPart<'_>) -> Result<(), DmaError> {
+        self.maps().drain(iova, card)
     }
 
     fn msix(&self, vector: u16) {

@@ -81,6 +81,7 @@ impl Bench {
         }
         self.write(MgmtRegister::ReadIndex, 0);
         let length = self.read(MgmtRegister::ReadLength);
+        assert!(length <= 1024, "no response has {length:#x} words");
         let response = (0..length).flat_map(|_| self.read(MgmtRegister::ReadData).to_le_bytes());
         let response: Vec<u8> = response.collect();
         self.write(MgmtRegister::Status, events.bits());

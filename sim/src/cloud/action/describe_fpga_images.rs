@@ -1,6 +1,8 @@
 //! `DescribeFpgaImages`: the images that an account sees in a region (EC2 API Reference; element
 //! names from the service's Smithy model, `FpgaImage`).
 
+use std::collections::BTreeSet;
+
 use afi_proto::AfiId;
 
 use super::Call;
@@ -9,6 +11,7 @@ use crate::cloud::error::ApiError;
 use crate::cloud::filter::Filter;
 use crate::cloud::page::Page;
 use crate::cloud::query::{Params, shown};
+use crate::cloud::rules;
 use crate::cloud::xml::Xml;
 use crate::fault::Kind;
 
@@ -16,17 +19,27 @@ pub(super) fn run(call: &Call<'_>, params: Params, xml: &mut Xml) -> Result<(), 
     let caller = call.caller;
     let request = Request::take(params, call)?;
     let nothing = Catalog::empty();
-    let shared = call.catalog.read();
-    let empty = call.faults.strikes(Kind::ApiEmpty, None).is_some();
-    let catalog = if empty { &nothing } else { &*shared };
-
-    let visible = || catalog.visible(caller.account, &caller.region);
+    let shared = call.world.catalog.read();
+    let catalog = if call.world.strikes(Kind::ApiEmpty) {
+        &nothing
+    } else {
+        &*shared
+    };
     for afi in &request.ids {
-        if !visible().any(|image| image.afi == *afi) {
-            return Err(ApiError::image_not_found(*afi));
-        }
+        super::visible(catalog, caller, *afi)?;
     }
-    let wanted = visible().filter(|image| request.wants(image, caller.account));
+    // Images that were named are looked up; otherwise the walk begins where the page before ended.
+    let named = request.ids.iter().filter_map(|afi| catalog.image(*afi));
+    let after = request.page.after().and_then(|key| key.parse().ok());
+    let all = catalog.images_after(after);
+    let candidates: Box<dyn Iterator<Item = &CatalogImage>> = if request.ids.is_empty() {
+        Box::new(all)
+    } else {
+        Box::new(named)
+    };
+    let wanted = candidates
+        .filter(|image| image.is_visible_in(caller.account, &caller.region))
+        .filter(|image| request.wants(image, caller.account));
     let (images, next) = request.page.cut(wanted, |image| image.afi.to_string());
     xml.list("fpgaImageSet", images, |xml, image| {
         write(xml, image, caller.account)
@@ -36,7 +49,8 @@ pub(super) fn run(call: &Call<'_>, params: Params, xml: &mut Xml) -> Result<(), 
 }
 
 struct Request {
-    ids: Vec<AfiId>,
+    /// Each once, in their order.
+    ids: BTreeSet<AfiId>,
     owners: Vec<Owner>,
     filters: Vec<(Attribute, Filter)>,
     page: Page,
@@ -46,13 +60,10 @@ impl Request {
     fn take(mut params: Params, call: &Call<'_>) -> Result<Self, ApiError> {
         let dry_run = params.take_bool("DryRun")?;
         let page = Page::take(&mut params, call.caller, 5..=1000)?;
-        let ids: Vec<AfiId> = params
+        let ids: BTreeSet<AfiId> = params
             .take_list("FpgaImageId")
             .iter()
-            .map(|text| {
-                text.parse()
-                    .map_err(|_| ApiError::image_id_malformed(shown(text)))
-            })
+            .map(|text| rules::parse_afi(text))
             .collect::<Result<_, _>>()?;
         let owners = params
             .take_list("Owner")
@@ -82,8 +93,7 @@ impl Request {
     }
 
     fn wants(&self, image: &CatalogImage, viewer: AccountId) -> bool {
-        (self.ids.is_empty() || self.ids.contains(&image.afi))
-            && (self.owners.is_empty() || self.owners.iter().any(|owner| owner.owns(image, viewer)))
+        (self.owners.is_empty() || self.owners.iter().any(|owner| owner.owns(image, viewer)))
             && self
                 .filters
                 .iter()
@@ -104,10 +114,7 @@ impl Owner {
             "self" => Ok(Self::Caller),
             "amazon" => Ok(Self::Alias("amazon")),
             "aws-marketplace" => Ok(Self::Alias("aws-marketplace")),
-            _ => text.parse().map(Self::Account).map_err(|_| {
-                let message = format!("Invalid user id: \"{}\"", shown(text));
-                ApiError::client("InvalidUserID.Malformed", message)
-            }),
+            _ => rules::parse_account(text).map(Self::Account),
         }
     }
 
@@ -132,6 +139,7 @@ enum Attribute {
     State,
     Tag(String),
     TagKey,
+    TagValue,
     UpdateTime,
 }
 
@@ -147,6 +155,7 @@ impl Attribute {
             "shell-version" => Self::ShellVersion,
             "state" => Self::State,
             "tag-key" => Self::TagKey,
+            "tag-value" => Self::TagValue,
             "update-time" => Self::UpdateTime,
             name => match name.strip_prefix("tag:") {
                 Some(key) if !key.is_empty() => Self::Tag(key.to_owned()),
@@ -178,6 +187,9 @@ impl Attribute {
             Self::TagKey => image
                 .tags_seen_by(viewer)
                 .any(|(key, _)| filter.matches(key)),
+            Self::TagValue => image
+                .tags_seen_by(viewer)
+                .any(|(_, value)| filter.matches(value)),
             Self::UpdateTime => matches(image.update_time.to_string()),
         }
     }

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
@@ -17,6 +16,7 @@ fn each_fault_has_its_status_and_code() {
         ("api-throttled", 503, "RequestLimitExceeded"),
         ("api-5xx", 500, "InternalError"),
         ("api-denied", 403, "UnauthorizedOperation"),
+        ("api-expired", 400, "RequestExpired"),
     ] {
         let (cloud, _) = with(fault);
         for _ in 0..2 {

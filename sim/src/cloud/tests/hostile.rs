@@ -107,7 +107,7 @@ fn clients_that_say_nothing_do_not_keep_others_out() {
 fn dropping_it_ends_it_with_clients_connected_and_requests_under_way() {
     let mut config = CloudConfig::new(InstanceIdentity::simulated(Family::F1, 1));
     let slow = vec!["api-slow=600000".parse().unwrap()];
-    config.faults = std::sync::Arc::new(crate::fault::FaultPlan::new(0, slow));
+    config.faults = Arc::new(crate::fault::FaultPlan::new(0, slow));
     let cloud = CloudServer::start(config).unwrap();
     let endpoint = cloud.ec2_endpoint();
     let mut waiting = connect(&endpoint);

@@ -1,12 +1,20 @@
 //! The endpoints over the wire, with a client that is nothing but a socket.
 
+mod arbitrary;
 mod ec2;
+mod errors;
 mod faults;
 mod hostile;
+mod lifecycle;
+mod many;
 mod metadata;
+mod restart;
+mod signatures;
+mod stage;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use afi_proto::Family;

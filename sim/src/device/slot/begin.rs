@@ -44,7 +44,9 @@ impl Slot {
             tracing::error!(image = %image.agfi, model = image.model, "no such model of custom logic");
             return Err(ErrorCode::SOFTWARE_PROBLEM);
         };
-        self.gone |= self.strikes(Kind::DeviceGoneOnLoad);
+        if self.strikes(Kind::DeviceGoneOnLoad) {
+            self.vanish();
+        }
         self.stop(retain, now);
         let load = Box::new(Load {
             clocks_hz: clocks(&image, request),
@@ -168,6 +170,7 @@ impl Slot {
     /// Nothing runs from now on.
     fn stop(&mut self, retain: bool, now: Duration) {
         self.running = None;
+        self.gate.withdraw_memory();
         self.power.change(IDLE_WATTS, now);
         if !retain {
             self.lose_memory();
