@@ -1,11 +1,16 @@
 //! The `afi` command line: one file for each command.
 
 mod answers;
+mod bind;
+mod capture;
 mod clear;
 mod completions;
 mod describe;
 mod dip;
+mod dma;
+mod drivers;
 mod environment;
+mod image;
 mod led;
 mod list;
 mod load;
@@ -13,6 +18,8 @@ mod man;
 mod peek;
 mod poke;
 mod registers;
+mod udev;
+mod unbind;
 pub(crate) mod values;
 
 use std::io::{self, IsTerminal as _};
@@ -49,8 +56,8 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Where the slots are: 'sysfs' for this machine, 'socket:DIR' for a simulated instance
-    /// [default: sysfs]
+    /// Where the slots are: 'sysfs' for this machine, 'socket:DIR' for a simulated instance,
+    /// 'capture:FILE' for what 'afi capture' wrote [default: sysfs]
     #[arg(
         long,
         global = true,
@@ -103,28 +110,26 @@ struct Global {
     verbose: u8,
 }
 
+// A command is described where it is defined: a comment here would take the place of all of it.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the FPGA slots of the instance
     List(list::List),
-    /// Show what slots run, and what their shells have counted
     Describe(describe::Describe),
-    /// Load an image into a slot
     Load(load::Load),
-    /// Clear a slot: stop its image and empty its cache
     Clear(clear::Clear),
-    /// Read the virtual LEDs of a slot
     Led(led::Led),
-    /// Read or set the virtual DIP switches of a slot
     Dip(dip::Dip),
-    /// Read words from a slot's BARs
+    Dma(dma::Dma),
     Peek(peek::Peek),
-    /// Write a word to a slot's BARs
     Poke(poke::Poke),
-    /// Write a completion script for a shell to standard output
+    Bind(bind::Bind),
+    Unbind(unbind::Unbind),
+    Image(image::Image),
+    Capture(capture::Capture),
     Completions(completions::Completions),
-    /// Write the manual pages of all commands into a directory
     Man(man::Man),
+    #[command(hide = true)]
+    Udev(udev::Udev),
 }
 
 /// Runs the command line of this process, and gives its exit code.
@@ -153,6 +158,12 @@ fn run(cli: Cli) -> ExitCode {
     match command {
         Command::Completions(ref command) => return finish_plain(command.run()),
         Command::Man(ref command) => return finish_plain(command.run()),
+        Command::Udev(ref command) => {
+            return match command.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => finish(format, None, Err(error)),
+            };
+        }
         _ => {}
     }
     let given = Given {
@@ -162,14 +173,26 @@ fn run(cli: Cli) -> ExitCode {
         timeout: global.timeout,
     };
     let mut bus = None;
-    let result = Environment::new(given, global.verbose > 0).and_then(|environment| {
-        bus = Some(environment.settings.bus.to_string());
-        dispatch(&command, &environment)
+    let verbose = global.verbose > 0;
+    let environment = match command {
+        Command::Capture(_) => Environment::for_report(given, verbose),
+        _ => Environment::new(given, verbose),
+    };
+    let result = environment.and_then(|environment| {
+        // No slot is looked at for a tarball.
+        if !matches!(command, Command::Image(_)) {
+            bus = Some(environment.settings.bus.to_string());
+        }
+        dispatch(&command, &environment, format)
     });
     finish(format, bus.as_deref(), result)
 }
 
-fn dispatch(command: &Command, environment: &Environment) -> Result<Answer, Box<ErrorReport>> {
+fn dispatch(
+    command: &Command,
+    environment: &Environment,
+    format: Format,
+) -> Result<Answer, Box<ErrorReport>> {
     match command {
         Command::List(command) => command.run(environment),
         Command::Describe(command) => command.run(environment),
@@ -177,9 +200,14 @@ fn dispatch(command: &Command, environment: &Environment) -> Result<Answer, Box<
         Command::Clear(command) => command.run(environment),
         Command::Led(command) => command.run(environment),
         Command::Dip(command) => command.run(environment),
+        Command::Dma(command) => command.run(environment),
         Command::Peek(command) => command.run(environment),
         Command::Poke(command) => command.run(environment),
-        Command::Completions(_) | Command::Man(_) => Ok(Answer::default()),
+        Command::Bind(command) => command.run(environment),
+        Command::Unbind(command) => command.run(environment),
+        Command::Image(command) => command.run(environment),
+        Command::Capture(command) => command.run(environment, format),
+        Command::Completions(_) | Command::Man(_) | Command::Udev(_) => Ok(Answer::default()),
     }
 }
 
@@ -189,13 +217,11 @@ fn finish(format: Format, bus: Option<&str>, result: Result<Answer, Box<ErrorRep
         errors: vec![*error],
         ..Answer::default()
     });
-    let written = output::write(
-        format,
-        bus,
-        &answer,
-        &mut io::stdout().lock(),
-        &mut io::stderr().lock(),
-    );
+    let mut out: Box<dyn io::Write> = match answer.aside {
+        false => Box::new(io::stdout().lock()),
+        true => Box::new(io::stderr()),
+    };
+    let written = output::write(format, bus, &answer, &mut out, &mut io::stderr());
     let code = answer.worst().map_or(0, |error| error.exit_code);
     match written {
         Ok(()) => code.into(),

@@ -2,6 +2,7 @@
 //! loads them and verifies what appeared on the bus; and the `afi` command line on top.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 pub mod cli;
 pub mod cloud;
 pub mod dropin;

@@ -17,12 +17,12 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Group, chown, geteuid};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Class, Problem, of_io};
+use crate::problem::{Class, Problem, of_io, to_locks};
 
 /// The longest pause between two tries. `flock` can wait, but not with a deadline.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// The group whose members may use the slots.
-const GROUP: &str = "fpga";
+pub(crate) const GROUP: &str = "fpga";
 /// What the owner and the group may do with the directory: all, and files in it are the group's.
 const DIRECTORY_MODE: u32 = 0o2770;
 /// What they may do with a lock file.
@@ -158,10 +158,11 @@ impl Problem for LockError {
                 "wait for it to end, allow more time with --timeout, or end it".to_owned()
             }
             Self::Io { source, path, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                format!(
-                    "run this as root, or as a member of the group that owns {}",
-                    path.display()
-                )
+                let directory = match path.extension() {
+                    Some(_) => path.parent().unwrap_or(path),
+                    None => path,
+                };
+                to_locks(directory, path)
             }
             Self::Io { path, .. } => format!("see that {} can be written", path.display()),
         })

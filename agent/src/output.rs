@@ -42,6 +42,8 @@ pub struct Answer {
     pub hints: Vec<String>,
     /// What went wrong on single slots; the worst decides the exit code.
     pub errors: Vec<ErrorReport>,
+    /// Standard output has data of the card, so all of this goes to standard error.
+    pub aside: bool,
 }
 
 impl Answer {

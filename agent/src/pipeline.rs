@@ -5,12 +5,14 @@
 //! 1. **lock** the slot, across processes ([`crate::lock`]);
 //! 2. **resolve** what was asked for to one image ([`crate::resolve`]);
 //! 3. **check** that it fits, before anything is touched ([`check`]);
-//! 4. **send** the command once the shell is idle, and
-//! 5. **wait** until the shell has done it. What is known to pass is tried again, after a pause
+//! 4. **detach** the application function from a driver that would go on with the state of the
+//!    design that it knew, if it is on one ([`driver`]);
+//! 5. **send** the command once the shell is idle, and
+//! 6. **wait** until the shell has done it. What is known to pass is tried again, after a pause
 //!    that grows, and every try is recorded;
-//! 6. **rescan**, if the host's view of the application function is out of date;
-//! 7. make it **ready**: memory space and bus mastering on;
-//! 8. **verify** its ids and BARs on the bus.
+//! 7. **rescan**, if the host's view of the application function is out of date;
+//! 8. make it **ready**: memory space and bus mastering on;
+//! 9. **verify** its ids and BARs on the bus.
 //!
 //! Loading the image that already runs loads it again, as the public tools do: it is how a design
 //! is restarted.
@@ -22,12 +24,13 @@ mod all;
 mod appear;
 pub mod check;
 mod command;
+mod driver;
 mod error;
 mod report;
 mod run;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 
 use std::time::Duration;
@@ -42,14 +45,15 @@ pub use all::{clear_all, load_all};
 pub(crate) use error::is_lost_answer;
 pub use error::{Operation, SlotError, StepError};
 pub use report::{
-    BarReport, BusReport, Chosen, ChosenBy, ClearReport, LoadReport, Outcome, Probe, SlotId,
-    SlotState,
+    BarReport, BusReport, Chosen, ChosenBy, ClearReport, DriverReport, LoadReport, Outcome, Probe,
+    SlotId, SlotState,
 };
 pub use step::{Attempt, Event, Observer, Step, StepTime, Unobserved};
 
 use crate::image::{Image, ImageRef};
 use crate::instance;
 use crate::resolve::{Policy, ResolveError, Resolved, Resolver, Source};
+use appear::Because;
 use command::Command;
 use run::{Failed, Run};
 
@@ -191,6 +195,20 @@ fn load_steps(
         Some(image) => Ok(check::image(plan, image, run.slot.family, &before)?),
         None => Ok(()),
     })?;
+    if !plan.prefetch {
+        let ids = image.as_ref().and_then(|image| image.ids);
+        let keeps_shell = !plan.force_shell_reload
+            && image
+                .as_ref()
+                .is_some_and(|image| image.shell.is_none_or(|shell| shell == before.shell));
+        let next = ids.filter(|_| keeps_shell);
+        run.step(Step::Check, |run| {
+            driver::check(run, |ids| next == Some(ids))
+        })?;
+        if !plan.dry_run && !plan.no_wait {
+            driver::detach(run)?;
+        }
+    }
     let mut report = LoadReport {
         slot: run.slot.into(),
         outcome: Outcome::WouldLoad,
@@ -252,6 +270,11 @@ pub fn clear(
 fn clear_steps(run: &mut Run<'_>, command: &str, retries: u32) -> Result<ClearReport, Failed> {
     run.step(Step::Lock, |run| run.lock(command))?;
     let before = command::state(run, Step::Check, retries)?;
+    let cleared = run.slot.family.profile().cleared;
+    run.step(Step::Check, |run| {
+        driver::check(run, |ids| cleared.same_device(ids))
+    })?;
+    driver::detach(run)?;
     let metrics = command::run(run, &Command::Clear, before.status, retries, true)?
         .ok_or_else(|| Failed::new(Step::Wait, StepError::Interrupted))?;
     let after = run.state(&metrics)?;
@@ -269,26 +292,33 @@ fn clear_steps(run: &mut Run<'_>, command: &str, retries: u32) -> Result<ClearRe
     })
 }
 
-/// Steps 6 to 8: from what the shell did to what the host sees.
+/// The last three steps: from what the shell did to what the host sees.
 fn bring_up(
     run: &mut Run<'_>,
     wanted: &verify::Wanted,
     shell_changed: bool,
 ) -> Result<BusReport, Failed> {
     let rescanned = run.step(Step::Rescan, |run| {
-        appear::refresh(run.bus, run.slot, wanted, shell_changed, run.deadline)
+        let because = Because::of(run, shell_changed);
+        appear::refresh(run.bus, run.slot, wanted, because, run.deadline)
     })?;
     let (function, switched_on) = run.step(Step::Ready, |run| {
         let function = instance::open_function(run.bus, run.slot.app_bdf, run.deadline)?;
         let switched_on = verify::switch_on(run, &*function, wanted)?;
         Ok((function, switched_on))
     })?;
-    run.step(Step::Verify, |run| {
+    let found = run.step(Step::Verify, |run| {
         verify::on_the_bus(run, &*function, wanted)
-    })
-    .map(|found| BusReport {
+    })?;
+    drop(function);
+    let driver = match run.driver {
+        Some(_) => run.step(Step::Ready, |run| driver::restore(run))?,
+        None => None,
+    };
+    Ok(BusReport {
         rescanned,
         switched_on,
+        driver,
         ..found
     })
 }
@@ -331,7 +361,8 @@ pub fn rescan(
     let mut steps = || {
         run.step(Step::Lock, |run| run.lock(command))?;
         run.step(Step::Rescan, |run| {
-            appear::refresh(bus, slot, &verify::Wanted::Anything, false, run.deadline)
+            let anything = verify::Wanted::Anything;
+            appear::refresh(bus, slot, &anything, Because::Nothing, run.deadline)
         })
     };
     let result = steps();

@@ -1,8 +1,13 @@
 //! What every error of this crate can tell beside its text: its class, and what to do.
 
+mod access;
 mod bus;
+mod capture;
+mod card_memory;
 mod shell;
+mod vfio;
 
+pub(crate) use access::to_locks;
 pub(crate) use bus::of_io;
 
 /// The class of a failure, which is also the exit code of the command line.
@@ -46,6 +51,21 @@ impl Class {
     /// The exit code.
     pub const fn exit_code(self) -> u8 {
         self as u8
+    }
+
+    /// Its name, as the JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::NotPermitted => "not-permitted",
+            Self::Busy => "busy",
+            Self::TimedOut => "timed-out",
+            Self::Mismatch => "mismatch",
+            Self::DeviceGone => "device-gone",
+            Self::Interrupted => "interrupted",
+        }
     }
 
     /// What it means, in a few words.

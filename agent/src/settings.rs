@@ -103,13 +103,26 @@ impl Settings {
             Some(path) => read(path)?,
             None => read_if_there(Path::new(CONFIG_FILE))?,
         };
+        Ok(Self::from_parts(given, file, environment))
+    }
+
+    /// Puts the settings together without a configuration file; see [`Self::load`].
+    pub fn without_file(given: Given, environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        Self::from_parts(given, ConfigFile::default(), environment)
+    }
+
+    fn from_parts(
+        given: Given,
+        file: ConfigFile,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
         let state_directory = given.state_directory.or(file.state_directory);
-        Ok(Self {
+        Self {
             bus: given.bus.or(file.bus).unwrap_or(BusChoice::Sysfs),
             state_directory: state_directory
                 .unwrap_or_else(|| default_state_directory(environment)),
             timeout: given.timeout.or(file.timeout_seconds).unwrap_or(TIMEOUT),
-        })
+        }
     }
 }
 

@@ -78,3 +78,22 @@ fn a_completion_script_needs_no_instance() {
     assert!(output.status.success());
     assert!(text(&output.stdout).contains("_afi()"), "{output:?}");
 }
+
+#[test]
+fn a_tarball_is_checked_without_an_instance() {
+    let output = afi(&["image", "check", "/dev/null", "--output-format", "json"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(document["instance"].is_null(), "{document}");
+    assert_eq!(document["check"]["failure"], "INPUT_SIZE_ILLEGAL");
+    assert_eq!(document["error"]["class"], "mismatch");
+    // Standard input is empty under `output`.
+    let output = afi(&["image", "check", "-"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("INPUT_SIZE_ILLEGAL"),
+        "{output:?}"
+    );
+    let output = afi(&["image", "check", "/nonexistent.tar"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+}

@@ -1,7 +1,10 @@
 //! What every command works with: settings, instance, time limit, and how to be interrupted.
 
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
+use afi_pcie::capture::ConfigurationFile;
 use afi_pcie::mailbox::Mailbox;
 use afi_pcie::slots::Slot;
 use afi_pcie::{Bus, Cancel, Deadline};
@@ -14,7 +17,7 @@ use crate::output::progress::Progress;
 use crate::problem::{Class, Problem};
 use crate::resolve::Resolver;
 use crate::resolve::cache::ImageCache;
-use crate::settings::{Given, Settings};
+use crate::settings::{CONFIG_FILE, Given, Settings, SettingsError};
 use crate::signals;
 
 /// Characters of the command line that others are told who wait for a lock.
@@ -23,6 +26,8 @@ const LONGEST_COMMAND: usize = 200;
 /// What a command works with.
 pub(super) struct Environment {
     pub(super) settings: Settings,
+    /// Where the settings are from, for a report on a fault.
+    pub(super) configuration_file: ConfigurationFile,
     pub(super) deadline: Deadline,
     /// The command line, for lock files.
     pub(super) command: String,
@@ -70,12 +75,36 @@ impl From<AskedError> for Box<ErrorReport> {
 
 impl Environment {
     pub(super) fn new(given: Given, verbose: bool) -> Result<Self, Box<ErrorReport>> {
-        let settings = Settings::load(given, |name| std::env::var_os(name))?;
+        let file = named(&given);
+        let settings = Settings::load(given, variable)?;
+        Self::with(settings, found(file, None), verbose)
+    }
+
+    /// As [`Self::new`], and a configuration file that is wrong is noted instead of being in the
+    /// way.
+    pub(super) fn for_report(given: Given, verbose: bool) -> Result<Self, Box<ErrorReport>> {
+        let file = named(&given);
+        let (settings, problem) = match Settings::load(given.clone(), variable) {
+            Ok(settings) => (settings, None),
+            Err(error) => (
+                Settings::without_file(given, variable),
+                Some(without_contents(&error)),
+            ),
+        };
+        Self::with(settings, found(file, problem), verbose)
+    }
+
+    fn with(
+        settings: Settings,
+        configuration_file: ConfigurationFile,
+        verbose: bool,
+    ) -> Result<Self, Box<ErrorReport>> {
         let cancel = Cancel::default();
         signals::end_waits(&cancel).map_err(|source| AskedError::Signals { source })?;
         let deadline = Deadline::after(settings.timeout).with_cancel(&cancel);
         Ok(Self {
             settings,
+            configuration_file,
             deadline,
             command: command_line(std::env::args()),
             verbose,
@@ -132,6 +161,33 @@ pub(super) fn one_slot(instance: &Instance, name: SlotName) -> Result<Slot, Box<
     match (slots.len(), slots.pop()) {
         (1, Some(slot)) => Ok(slot),
         (count, _) => Err(AskedError::OneSlot { count }.into()),
+    }
+}
+
+/// The configuration file that is read.
+fn named(given: &Given) -> PathBuf {
+    let named = given.config.clone();
+    named.unwrap_or_else(|| CONFIG_FILE.into())
+}
+
+/// What became of a configuration file.
+fn found(file: PathBuf, problem: Option<String>) -> ConfigurationFile {
+    ConfigurationFile {
+        used: problem.is_none() && file.exists(),
+        path: file.display().to_string(),
+        problem,
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// What is wrong with a configuration file, without a word of what is in it.
+fn without_contents(error: &SettingsError) -> String {
+    match error {
+        SettingsError::Read { source, .. } => format!("it cannot be read: {source}"),
+        SettingsError::Invalid { line, .. } => format!("line {line} is not understood"),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::environment::{Environment, one_slot};
-use super::registers::{self, Access};
+use super::registers::{self, Access, Words};
 use super::values;
 use crate::instance::SlotName;
 use crate::output::{Answer, ErrorReport};
@@ -41,12 +41,16 @@ impl Peek {
         let slot = one_slot(&instance, self.slot)?;
         let _lock = environment.lock(instance.bus(), &slot)?;
         let width = self.access.width;
-        let open = registers::open(environment, instance.bus(), &slot, self.access.bar)?;
+        let wanted = Words {
+            offset: self.offset,
+            count: self.count,
+            width,
+        };
+        let bar = self.access.bar;
+        let open = registers::open(environment, instance.bus(), &slot, bar, wanted)?;
         let mut words = Vec::new();
-        for number in 0..u64::from(self.count) {
-            // An offset that is too large for the sum is outside of any BAR, too.
-            let offset = self.offset.saturating_add(number * width.bytes());
-            let value = width.read(&open.bar, offset).map_err(|e| open.error(e))?;
+        for offset in wanted.offsets() {
+            let value = open.read(width, offset)?;
             let hex = width.text(value);
             words.push(Word { offset, value, hex });
         }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::environment::{Environment, one_slot};
-use super::registers::{self, Access, AccessError};
+use super::registers::{self, Access, AccessError, Words};
 use super::values;
 use crate::instance::SlotName;
 use crate::output::{Answer, ErrorReport};
@@ -38,10 +38,14 @@ impl Poke {
         let instance = environment.instance()?;
         let slot = one_slot(&instance, self.slot)?;
         let _lock = environment.lock(instance.bus(), &slot)?;
-        let open = registers::open(environment, instance.bus(), &slot, self.access.bar)?;
-        width
-            .write(&open.bar, offset, value)
-            .map_err(|e| open.error(e))?;
+        let word = Words {
+            offset,
+            count: 1,
+            width,
+        };
+        let bar = self.access.bar;
+        let open = registers::open(environment, instance.bus(), &slot, bar, word)?;
+        open.write(width, offset, value)?;
         Ok(Answer::default()
             .with("slot", slot.index)
             .with("function", open.bdf)

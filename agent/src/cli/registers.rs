@@ -1,6 +1,7 @@
 //! What `peek` and `poke` share: the names of BARs, widths, and accesses.
 
 use std::fmt;
+use std::ops::Range;
 
 use afi_pcie::bus::Caching;
 use afi_pcie::slots::Slot;
@@ -177,29 +178,80 @@ impl From<AccessError> for Box<ErrorReport> {
     }
 }
 
-/// An open BAR. The slot's lock has to be held while it is used.
-pub(super) struct OpenBar {
-    pub(super) bdf: Bdf,
-    pub(super) name: BarName,
-    pub(super) bar: Bar,
+/// Words of a BAR, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Words {
+    /// Bytes from the start of the BAR.
+    pub(super) offset: u64,
+    /// At least one.
+    pub(super) count: u32,
+    pub(super) width: Width,
 }
 
-impl OpenBar {
-    pub(super) fn error(&self, source: BarError) -> AccessError {
-        AccessError::Access {
-            bdf: self.bdf,
-            bar: self.name,
-            source,
+impl Words {
+    /// The offset of each word. One that is too large for the sum is outside of any BAR, too.
+    pub(super) fn offsets(self) -> impl Iterator<Item = u64> {
+        let bytes = self.width.bytes();
+        (0..u64::from(self.count)).map(move |number| self.offset.saturating_add(number * bytes))
+    }
+
+    /// The pages that they are on, in a BAR of this length.
+    fn pages(self, length: u64) -> Result<Range<u64>, BarError> {
+        /// On which a mapping begins.
+        const PAGE: u64 = 4096;
+        let size = self.width.bytes();
+        if !self.offset.is_multiple_of(size) {
+            let offset = self.offset;
+            return Err(BarError::Misaligned { offset, size });
         }
+        let fits = |offset: u64| offset.checked_add(size).is_some_and(|end| end <= length);
+        if let Some(offset) = self.offsets().find(|offset| !fits(*offset)) {
+            return Err(BarError::OutOfBounds {
+                offset,
+                size,
+                length,
+            });
+        }
+        let end = self.offset + u64::from(self.count) * size;
+        Ok(self.offset / PAGE * PAGE..end.next_multiple_of(PAGE).min(length))
     }
 }
 
-/// Opens a BAR of a slot whose lock is held.
+/// The part of a BAR that some words are in. The slot's lock has to be held while it is used.
+pub(super) struct OpenBar {
+    pub(super) bdf: Bdf,
+    pub(super) name: BarName,
+    part: Bar,
+    /// Where it begins.
+    start: u64,
+}
+
+impl OpenBar {
+    /// Reads one of the words.
+    pub(super) fn read(&self, width: Width, offset: u64) -> Result<u64, AccessError> {
+        let value = width.read(&self.part, offset - self.start);
+        value.map_err(|source| error(self.bdf, self.name, source))
+    }
+
+    /// Writes one of the words.
+    pub(super) fn write(&self, width: Width, offset: u64, value: u64) -> Result<(), AccessError> {
+        let written = width.write(&self.part, offset - self.start, value);
+        written.map_err(|source| error(self.bdf, self.name, source))
+    }
+}
+
+fn error(bdf: Bdf, bar: BarName, source: BarError) -> AccessError {
+    AccessError::Access { bdf, bar, source }
+}
+
+/// Opens the part of a BAR that some words are in, of a slot whose lock is held. To map all of a BAR
+/// of 128 GiB can take seconds.
 pub(super) fn open(
     environment: &Environment,
     bus: &dyn Bus,
     slot: &Slot,
     name: BarName,
+    words: Words,
 ) -> Result<OpenBar, Box<ErrorReport>> {
     let (of_app, index) = name.place();
     let profile = slot.family.profile();
@@ -216,8 +268,19 @@ pub(super) fn open(
     if !function.command()?.contains(Command::MEMORY_SPACE) {
         return Err(AccessError::MemoryOff { bdf }.into());
     }
-    let bar = function.bar(index, Caching::None)?;
-    Ok(OpenBar { bdf, name, bar })
+    let length = function.bar_size(index)?;
+    let length = length.ok_or(BusError::NoBar { bdf, bar: index })?;
+    let pages = words
+        .pages(length)
+        .map_err(|source| error(bdf, name, source))?;
+    let start = pages.start;
+    let part = function.bar_range(index, Caching::None, pages)?;
+    Ok(OpenBar {
+        bdf,
+        name,
+        part,
+        start,
+    })
 }
 
 #[cfg(test)]
@@ -231,6 +294,43 @@ mod tests {
         assert_eq!(Width::W64.text(1), "0x0000000000000001");
         assert_eq!(Width::W16.ones(), 0xFFFF);
         assert_eq!(Width::W64.ones(), u64::MAX);
+    }
+
+    #[test]
+    fn no_more_is_opened_than_the_pages_of_the_words() {
+        const LENGTH: u64 = 128 << 30;
+        let pages = |offset, count, width| {
+            let words = Words {
+                offset,
+                count,
+                width,
+            };
+            words.pages(LENGTH)
+        };
+        assert_eq!(pages(0, 1, Width::W32), Ok(0..0x1000));
+        assert_eq!(pages(0x1FFC, 2, Width::W32), Ok(0x1000..0x3000));
+        let last = LENGTH - 8;
+        assert_eq!(pages(last, 1, Width::W64), Ok(LENGTH - 0x1000..LENGTH));
+        assert_eq!(
+            pages(last, 2, Width::W64),
+            Err(BarError::OutOfBounds {
+                offset: LENGTH,
+                size: 8,
+                length: LENGTH
+            })
+        );
+        assert!(pages(u64::MAX - 3, 1, Width::W32).is_err());
+        assert_eq!(
+            pages(2, 1, Width::W32),
+            Err(BarError::Misaligned { offset: 2, size: 4 })
+        );
+        // A BAR of less than a page has no more to open than it is long.
+        let words = Words {
+            offset: 0,
+            count: 1,
+            width: Width::W8,
+        };
+        assert_eq!(words.pages(16), Ok(0..16));
     }
 
     #[test]

@@ -45,6 +45,30 @@ pub(super) fn number(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A number of bytes: a whole number, and perhaps a unit, which is a power of two: `K`, `M`, `G` or
+/// `T`, with or without `iB` or `B` behind it. Hexadecimal ones have no unit.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let value = || {
+        if let Ok(value) = number(text) {
+            return Some(value);
+        }
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '_')?;
+        let (digits, unit) = text.split_at(unit_at);
+        let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+            "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            "t" | "tb" | "tib" => 40,
+            _ => return None,
+        };
+        number(digits).ok()?.checked_mul(1 << shift)
+    };
+    value().ok_or_else(|| {
+        format!("'{text}' is no number of bytes; wanted one such as 4096, 0x1000, 4K, 256M or 1G")
+    })
+}
+
 /// Sixteen switches: as sixteen digits 0 and 1, the highest first, with `-` anywhere between, or as
 /// a number.
 pub(super) fn switches(text: &str) -> Result<u16, String> {
@@ -132,6 +156,41 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_units_that_are_powers_of_two() {
+        for (text, value) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("0x1000", 4096),
+            ("0x1B", 27),
+            ("4K", 4096),
+            ("64 KiB", 65536),
+            ("256m", 256 << 20),
+            ("1GB", 1 << 30),
+            ("2t", 2 << 40),
+            ("7B", 7),
+            ("1_000K", 1_024_000),
+        ] {
+            assert_eq!(size(text), Ok(value), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "1.5G",
+            "-1",
+            "4KK",
+            "0x10K",
+            "16777216T",
+            "1 0",
+            "4e3",
+        ] {
+            assert!(
+                size(text).unwrap_err().contains("no number of bytes"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn switches_are_sixteen_digits_or_a_number() {
         assert_eq!(switches("0000000000000001"), Ok(1));
         assert_eq!(switches("1010-1101-1101-1110"), Ok(0xADDE));
@@ -152,6 +211,7 @@ mod tests {
         fn values_never_panic(text: String) {
             let _ = time_limit(&text);
             let _ = number(&text);
+            let _ = size(&text);
             let _ = switches(&text);
         }
     }

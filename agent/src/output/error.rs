@@ -156,6 +156,7 @@ from_problem!(
     LockError,
     SettingsError,
     afi_pcie::BusError,
+    afi_pcie::card_memory::CardMemoryError,
     afi_pcie::mailbox::MailboxError
 );
 

@@ -8,7 +8,8 @@ use afi_proto::mailbox::ErrorCode;
 use super::table::pairs;
 use super::units::duration;
 use crate::pipeline::{
-    Attempt, BusReport, ChosenBy, ClearReport, LoadReport, Outcome, SlotId, SlotState, StepTime,
+    Attempt, BusReport, ChosenBy, ClearReport, DriverReport, LoadReport, Outcome, SlotId,
+    SlotState, StepTime,
 };
 
 /// A load.
@@ -103,6 +104,9 @@ fn on_the_bus(slot: &SlotId, bus: &BusReport) -> Vec<(&'static str, String)> {
     if let Some(reason) = bus.rescanned {
         lines.push(("rescanned", reason.to_owned()));
     }
+    if let Some(driver) = &bus.driver {
+        lines.push(("driver", driver_change(driver)));
+    }
     if !bus.switched_on.is_empty() {
         lines.push(("switched on", bus.switched_on.join(", ")));
     }
@@ -115,6 +119,19 @@ fn on_the_bus(slot: &SlotId, bus: &BusReport) -> Vec<(&'static str, String)> {
         lines.push(("BARs", bars.join(", ")));
     }
     lines
+}
+
+/// What became of the driver of the application function, in one line.
+fn driver_change(driver: &DriverReport) -> String {
+    let before = driver.before.escape_debug();
+    match (&driver.after, driver.detached) {
+        (Some(after), true) if *after == driver.before => {
+            format!("{before}, detached for this and bound anew")
+        }
+        (Some(after), false) if *after == driver.before => before.to_string(),
+        (Some(after), _) => format!("{} in place of {before}", after.escape_debug()),
+        (None, _) => format!("none any more; {before} was bound before, and may be bound again"),
+    }
 }
 
 fn times(attempts: &[Attempt], steps: &[StepTime], total: Duration) -> String {

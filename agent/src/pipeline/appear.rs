@@ -12,6 +12,7 @@ use afi_pcie::{Bus, BusError, Deadline, Ended};
 use afi_proto::PciIds;
 
 use super::error::StepError;
+use super::run::Run;
 use super::verify::Wanted;
 use crate::instance;
 
@@ -24,19 +25,45 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// see it while the shell was still changing it.
 const ROUNDS: u32 = 3;
 
+/// What asks for a removal and a rescan, beside what the host shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Because {
+    /// Nothing.
+    Nothing,
+    /// The slot has changed its shell.
+    ShellChanged,
+    /// The function was taken from its driver, which is to find the new design.
+    Detached,
+}
+
+impl Because {
+    /// What there is in this operation.
+    pub(super) const fn of(run: &Run<'_>, shell_changed: bool) -> Self {
+        match (run.detached, shell_changed) {
+            (true, _) => Self::Detached,
+            (false, true) => Self::ShellChanged,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
 /// Removes and rescans the application function if the host's view of it is out of date, and tells
 /// why; `None` when nothing was done.
 pub(super) fn refresh(
     bus: &dyn Bus,
     slot: &Slot,
     wanted: &Wanted,
-    shell_changed: bool,
+    because: Because,
     deadline: &Deadline,
 ) -> Result<Option<&'static str>, StepError> {
-    let reason = match out_of_date(bus, slot, wanted, deadline)? {
-        None if shell_changed => "the shell changed",
-        None => return Ok(None),
-        Some(reason) => reason,
+    let reason = if because == Because::Detached {
+        "its driver was detached"
+    } else {
+        match (out_of_date(bus, slot, wanted, deadline)?, because) {
+            (Some(reason), _) => reason,
+            (None, Because::ShellChanged) => "the shell changed",
+            (None, _) => return Ok(None),
+        }
     };
     for _ in 0..ROUNDS {
         tracing::debug!(slot = %slot.index, app = %slot.app_bdf, reason, "remove and rescan");

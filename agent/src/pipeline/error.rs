@@ -251,6 +251,12 @@ impl Problem for StepError {
             Self::Lock(error) => error.class(),
             Self::Resolve(error) => error.class(),
             Self::Check(error) => error.class(),
+            // The slot was there when the operation began.
+            Self::Bus(BusError::NotFound { .. } | BusError::NotFpga { .. })
+            | Self::Mailbox(MailboxError::Open {
+                source: BusError::NotFound { .. } | BusError::NotFpga { .. },
+                ..
+            }) => Class::DeviceGone,
             Self::Mailbox(error) => error.class(),
             Self::Bus(error) => error.class(),
             Self::StillBusy { .. } => Class::Busy,

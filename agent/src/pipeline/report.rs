@@ -175,12 +175,27 @@ pub struct BusReport {
     pub ids: PciIds,
     /// Why the host had to look anew; `None` when it had not.
     pub rescanned: Option<&'static str>,
+    /// The kernel driver that the application function was on, and is on; `None` when it was on none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverReport>,
     /// What was off in the command register and was switched on.
     pub switched_on: Vec<&'static str>,
     /// The BARs that were opened, with their sizes in bytes.
     pub bars: Vec<BarReport>,
     /// A read through the shell's own part of a BAR, which showed that the function answers.
     pub probe: Option<Probe>,
+}
+
+/// A kernel driver that the application function was on before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DriverReport {
+    /// Its name.
+    pub before: String,
+    /// Whether it was taken from the function before the command, so as not to go on with state of
+    /// the design that is gone.
+    pub detached: bool,
+    /// The driver that the function is on now; `None` when it is on none.
+    pub after: Option<String>,
 }
 
 /// A BAR that can be used.

@@ -8,7 +8,7 @@ use afi_pcie::{Bus, Deadline};
 use afi_proto::mailbox::{CommandFlags, Metrics};
 
 use super::COMMAND_TIMEOUT;
-use super::appear;
+use super::appear::{self, Because};
 use super::error::{Operation, SlotError, StepError};
 use super::report::SlotState;
 use super::step::{Attempt, Event, Observer, Step, StepTime};
@@ -30,6 +30,10 @@ pub(super) struct Run<'a> {
     pub(super) command_timeout: Duration,
     /// Whether a command was sent that changes the slot.
     pub(super) touched: bool,
+    /// The kernel driver that the application function was on.
+    pub(super) driver: Option<String>,
+    /// Whether the function was taken from it.
+    pub(super) detached: bool,
     /// Whether what is known of the image comes from the cache.
     pub(super) from_cache: bool,
     observer: &'a mut dyn Observer,
@@ -67,6 +71,8 @@ impl<'a> Run<'a> {
             deadline,
             command_timeout: COMMAND_TIMEOUT,
             touched: false,
+            driver: None,
+            detached: false,
             from_cache: false,
             observer,
             started: Instant::now(),
@@ -147,7 +153,9 @@ impl<'a> Run<'a> {
     pub(super) fn fail(mut self, operation: Operation, failed: Failed) -> Box<SlotError> {
         let now = self.last_look();
         let settled = now.is_some_and(|now| !now.status.is_transient());
-        if settled && failed.step < Step::Rescan {
+        let may_differ = settled && failed.step < Step::Rescan;
+        // Whatever has become of the shell: a function that was taken away has to come back.
+        if may_differ || self.detached {
             self.last_rescan();
         }
         let (attempts, steps, _) = self.finish();
@@ -168,7 +176,8 @@ impl<'a> Run<'a> {
     /// be gone from the bus.
     fn last_rescan(&self) {
         let deadline = Deadline::after(LAST_RESCAN);
-        let refreshed = appear::refresh(self.bus, self.slot, &Wanted::Anything, false, &deadline);
+        let because = Because::of(self, false);
+        let refreshed = appear::refresh(self.bus, self.slot, &Wanted::Anything, because, &deadline);
         if let Err(error) = refreshed {
             tracing::debug!(slot = %self.slot.index, %error, "the host's view may be out of date");
         }

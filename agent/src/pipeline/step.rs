@@ -20,6 +20,8 @@ pub enum Step {
     Resolve,
     /// See that the image and the slot fit, before anything is touched.
     Check,
+    /// Take the application function from a driver that keeps state of the design.
+    Detach,
     /// Wait until the shell is idle, and send it the command.
     Send,
     /// Wait until the shell has done it.
@@ -39,6 +41,7 @@ impl Step {
             Self::Lock => "lock",
             Self::Resolve => "resolve",
             Self::Check => "check",
+            Self::Detach => "detach",
             Self::Send => "send",
             Self::Wait => "wait",
             Self::Rescan => "rescan",

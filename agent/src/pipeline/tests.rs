@@ -1,5 +1,6 @@
 //! Loads and clears of simulated slots, over the bus in the same process.
 
+mod drivers;
 mod failures;
 mod operations;
-mod rig;
+pub(crate) mod rig;

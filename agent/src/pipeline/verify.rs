@@ -89,6 +89,7 @@ pub(super) fn on_the_bus(
     Ok(BusReport {
         ids,
         rescanned: None,
+        driver: None,
         switched_on: Vec::new(),
         bars,
         probe,

@@ -1,12 +1,13 @@
 //! Classes and remedies of what the bus reports.
 
 use std::io;
+use std::path::Path;
 
 use afi_pcie::{BarError, BusError, Ended};
 
 use nix::errno::Errno;
 
-use super::{Class, Problem};
+use super::{Class, Problem, access};
 
 impl Problem for Ended {
     fn class(&self) -> Class {
@@ -38,7 +39,11 @@ impl Problem for BusError {
             Self::TimedOut { .. } => Class::TimedOut,
             Self::Wait { source, .. } => source.class(),
             Self::Bar { source, .. } => source.class(),
-            Self::Unsupported { .. } => Class::Usage,
+            Self::Vfio { source, .. } => source.class(),
+            Self::Bind { source, .. } => source.class(),
+            Self::Unsupported { .. } | Self::NoDrivers { .. } => Class::Usage,
+            Self::Capture { source, .. } => source.class(),
+            Self::Recorded { source } => source.class(),
             Self::Refused { .. }
             | Self::Protocol { .. }
             | Self::Nonsense { .. }
@@ -59,7 +64,9 @@ impl Problem for BusError {
             }
             Self::InUse { .. } => "end the other process, or wait for it",
             Self::Gone { .. } => GONE,
-            Self::Io { path, source, .. } if path.starts_with("/sys") => return refused(source),
+            Self::Io { path, source, .. } if path.starts_with("/sys") => {
+                return refused(path, source);
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run this as root, or as a member of the group that owns the device's files"
             }
@@ -83,6 +90,9 @@ impl Problem for BusError {
                     "unbind the driver: echo {bdf} | sudo tee /sys/bus/pci/drivers/{driver}/unbind"
                 ));
             }
+            Self::Capture { source, .. } => return source.remedy(),
+            Self::Vfio { source, .. } => return source.remedy(),
+            Self::Bind { source, .. } => return source.remedy(),
             Self::NoReset { .. } => "clear the slot and load the image again",
             _ => return None,
         };
@@ -93,8 +103,11 @@ impl Problem for BusError {
 impl Problem for BarError {
     fn class(&self) -> Class {
         match self {
-            Self::OutOfBounds { .. } | Self::Misaligned { .. } => Class::Usage,
+            Self::OutOfBounds { .. } | Self::Misaligned { .. } | Self::NotCaptured { .. } => {
+                Class::Usage
+            }
             Self::Unreachable { .. } => Class::DeviceGone,
+            Self::Recorded { source } => source.class(),
         }
     }
 
@@ -107,16 +120,15 @@ impl Problem for BarError {
                 Some(format!("the offset has to be a multiple of {size}"))
             }
             Self::Unreachable { .. } => Some(GONE.to_owned()),
+            Self::NotCaptured { .. } | Self::Recorded { .. } => None,
         }
     }
 }
 
 /// What to do when the kernel refuses an operation on one of its own files.
-fn refused(error: &io::Error) -> Option<String> {
+fn refused(path: &Path, error: &io::Error) -> Option<String> {
     let text = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EACCES) => {
-            "run this as root, or let the group 'fpga' use the device's files (udev rules) and join it"
-        }
+        Some(Errno::EACCES) => return Some(access::to_device(path)),
         Some(Errno::EPERM) => {
             "run this as root; where root is refused, too, the kernel is locked down (Secure Boot) \
              or the container is not privileged"
@@ -155,7 +167,7 @@ mod tests {
             BusError::io("write 1 to", "/sys/bus/pci/rescan")(source)
         };
         for (errno, class, helps) in [
-            (Errno::EACCES, Class::NotPermitted, "group 'fpga'"),
+            (Errno::EACCES, Class::NotPermitted, "sudo"),
             (Errno::EPERM, Class::NotPermitted, "Secure Boot"),
             (Errno::EROFS, Class::NotPermitted, "mount it writable"),
         ] {

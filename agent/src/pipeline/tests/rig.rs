@@ -17,13 +17,13 @@ use crate::cloud::{Answer, Cloud, CloudError, Place};
 use crate::image::ImageState;
 use crate::resolve::cache::ImageCache;
 
-pub(super) const HELLO: &str = "agfi-0f1f1000000000001";
-pub(super) const DRAM: &str = "agfi-0f1f1000000000002";
+pub(crate) const HELLO: &str = "agfi-0f1f1000000000001";
+pub(crate) const DRAM: &str = "agfi-0f1f1000000000002";
 pub(super) const OLD: &str = "agfi-0f1f1000000000003";
 pub(super) const PENDING: &str = "agfi-0f1f1000000000004";
 /// The cloud tells other ids of it than it has.
 pub(super) const MISLABELLED: &str = "agfi-0f1f1000000000005";
-pub(super) const REGISTERS: &str = "agfi-0f2f2000000000001";
+pub(crate) const REGISTERS: &str = "agfi-0f2f2000000000001";
 
 /// The images, as the cloud and the slots know them.
 #[derive(Debug)]
@@ -118,17 +118,17 @@ impl Observer for Diary {
 }
 
 /// A simulated instance, and what operations on it need.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     pub(super) bus: SimBus,
     faults: Arc<FaultPlan>,
     pub(super) resolver: Resolver,
     /// Locks and the cache of images.
-    _directory: TempDir,
-    _instance: Instance,
+    directory: TempDir,
+    instance: Instance,
 }
 
 impl Rig {
-    pub(super) fn new(family: Family, slots: u8) -> Self {
+    pub(crate) fn new(family: Family, slots: u8) -> Self {
         Self::with_timing(family, slots, Timing::default())
     }
 
@@ -145,9 +145,14 @@ impl Rig {
             bus: instance.bus(directory.path()).unwrap(),
             faults,
             resolver: Resolver::new(images, ImageCache::in_directory(directory.path())),
-            _directory: directory,
-            _instance: instance,
+            directory,
+            instance,
         }
+    }
+
+    /// The same instance as a host sees it that starts now, in place of the one before.
+    pub(crate) fn restarted(&self) -> Arc<SimBus> {
+        Arc::new(self.instance.bus(self.directory.path()).unwrap())
     }
 
     pub(super) fn fault(&self, fault: &str) {
@@ -170,7 +175,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn load(&self, plan: &LoadPlan) -> Result<LoadReport, Box<SlotError>> {
+    pub(crate) fn load(&self, plan: &LoadPlan) -> Result<LoadReport, Box<SlotError>> {
         self.load_within(plan, Duration::from_secs(20))
     }
 
@@ -189,7 +194,7 @@ impl Rig {
         )
     }
 
-    pub(super) fn clear(&self) -> Result<ClearReport, Box<SlotError>> {
+    pub(crate) fn clear(&self) -> Result<ClearReport, Box<SlotError>> {
         let deadline = Deadline::after(Duration::from_secs(20));
         clear(
             &self.bus,
@@ -211,6 +216,6 @@ impl Rig {
     }
 }
 
-pub(super) fn plan(image: &str) -> LoadPlan {
+pub(crate) fn plan(image: &str) -> LoadPlan {
     LoadPlan::new(image.parse().unwrap())
 }
