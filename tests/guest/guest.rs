@@ -38,6 +38,13 @@ pub(crate) struct Plug {
     pub(crate) multifunction: bool,
 }
 
+/// Whether there is an IOMMU between the devices and the memory of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Iommu {
+    Off,
+    On,
+}
+
 /// A running guest. Dropping it switches it off.
 #[derive(Debug)]
 pub(crate) struct Guest {
@@ -66,14 +73,14 @@ impl Guest {
     ///
     /// # Panics
     /// When it does not come up; the message has its console.
-    pub(crate) fn boot(kit: &Kit, ports: &[String], plugs: &[Plug]) -> Self {
+    pub(crate) fn boot(kit: &Kit, iommu: Iommu, ports: &[String], plugs: &[Plug]) -> Self {
         let logs = tempfile::tempdir().expect("a directory for logs");
         let said = File::create(logs.path().join("qemu")).expect("a file for messages");
         // `timeout` ends QEMU even if this process is killed.
         let mut qemu = Command::new("timeout")
             .args(["--kill-after=5", LIFE])
             .arg(&kit.qemu)
-            .args(machine(kit, logs.path()))
+            .args(machine(kit, logs.path(), iommu))
             .args(ports.iter().enumerate().flat_map(root_port))
             .args(plugs.iter().flat_map(vfio_user))
             .stdin(Stdio::piped())
@@ -297,7 +304,7 @@ impl Drop for Guest {
 
 /// The machine without its FPGAs. The memory is a file, or QEMU had no descriptor to hand to the
 /// devices; an address space of 46 bits has room for eight BARs of 128 GiB.
-fn machine(kit: &Kit, logs: &Path) -> Vec<String> {
+fn machine(kit: &Kit, logs: &Path, iommu: Iommu) -> Vec<String> {
     let arguments = [
         "-nodefaults",
         "-no-user-config",
@@ -316,10 +323,18 @@ fn machine(kit: &Kit, logs: &Path) -> Vec<String> {
         "768",
         "-object",
         "memory-backend-memfd,id=mem,size=768M,share=on",
-        "-append",
-        "console=ttyS0 panic=-1 quiet",
     ];
     let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+    let mut append = "console=ttyS0 panic=-1 quiet".to_owned();
+    if iommu == Iommu::On {
+        // The devices have to be told of mappings as they are made, and interrupts remapped, or VFIO
+        // refuses to use it. Devices of the kernel's own drivers go around it: they are fast.
+        let device = "intel-iommu,caching-mode=on,intremap=on";
+        arguments.extend(["-device".to_owned(), device.to_owned()]);
+        // On a busy machine the kernel sees too few ticks of the timer and takes it for broken.
+        append += " intel_iommu=on iommu=pt no_timer_check";
+    }
+    arguments.extend(["-append".to_owned(), append]);
     let mut path = |name: &str, path: &Path| {
         arguments.extend([name.to_owned(), path.display().to_string()]);
     };

@@ -4,7 +4,7 @@ use afi_proto::{Bdf, Family};
 use afi_rig::{Sim, SimBuilder};
 use afi_sim::device::bdfs;
 
-use crate::guest::{Guest, Plug};
+use crate::guest::{Guest, Iommu, Plug};
 use crate::kit::Kit;
 
 /// An instance as a user has it: a machine with FPGAs in it.
@@ -37,6 +37,18 @@ impl Instance {
     /// # Panics
     /// When one of them does not come up.
     pub(crate) fn start(kit: &Kit, family: Family, slots: u8, sim: SimBuilder) -> Self {
+        Self::start_with(kit, Iommu::Off, family, slots, sim)
+    }
+
+    /// The same, of a machine with an IOMMU.
+    ///
+    /// # Panics
+    /// As [`Instance::start`].
+    pub(crate) fn behind_an_iommu(kit: &Kit, family: Family, slots: u8, sim: SimBuilder) -> Self {
+        Self::start_with(kit, Iommu::On, family, slots, sim)
+    }
+
+    fn start_with(kit: &Kit, iommu: Iommu, family: Family, slots: u8, sim: SimBuilder) -> Self {
         let sim = sim.slots(slots).start();
         let (mut ports, mut plugs, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for (number, (mgmt, app)) in bdfs(family, slots).into_iter().enumerate() {
@@ -68,7 +80,7 @@ impl Instance {
             });
         }
         Self {
-            guest: Guest::boot(kit, &ports, &plugs),
+            guest: Guest::boot(kit, iommu, &ports, &plugs),
             sim,
             slots: addresses,
         }

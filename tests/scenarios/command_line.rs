@@ -140,6 +140,7 @@ fn help() {
         "dip --help",
         "peek --help",
         "poke --help",
+        "capture --help",
         "completions --help",
         "man --help",
     ] {

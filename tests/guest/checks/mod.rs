@@ -1,11 +1,14 @@
 //! What is checked, guest by guest. Each check leaves the slots that it uses to itself.
 
+mod access;
 mod f2;
 mod kernel;
 mod load;
+mod report;
 mod sharing;
 mod speed;
 mod trouble;
+mod vfio;
 
 use afi_proto::Family;
 use afi_rig::Sim;
@@ -44,6 +47,10 @@ pub(crate) const BOOTS: &[Boot] = &[
                 sharing::driver_bound,
             ),
             ("what_needs_root_says_so", sharing::without_root),
+            ("a_capture_shows_what_there_was", report::shows_the_same),
+            ("a_capture_needs_no_root", report::without_root),
+            // udev gives the slots to the group from here on.
+            ("a_member_of_the_group_needs_no_root", access::on_f1),
         ],
     },
     // Two cards of F2, each behind a port of its own.
@@ -55,6 +62,7 @@ pub(crate) const BOOTS: &[Boot] = &[
             ("a_load_changes_what_the_kernel_shows", f2::changes_ids),
             ("a_shell_that_asks_to_be_reloaded", f2::shell_reload),
             ("only_the_bus_of_the_slot_is_scanned", f2::scans_its_own_bus),
+            ("a_member_of_the_group_needs_no_root", access::on_f2),
         ],
     },
     // What goes wrong. Slot 3 is the one that is lost with the simulator, so that comes last.
@@ -83,6 +91,42 @@ pub(crate) const BOOTS: &[Boot] = &[
                 trouble::unplugged,
             ),
         ],
+    },
+    // User space drives the cards, with an IOMMU between them and the memory. DRAM is in slot 0.
+    Boot {
+        name: "vfio-f1",
+        start: |kit| Instance::behind_an_iommu(kit, Family::F1, 2, Sim::f1().load_time(0)),
+        checks: &[
+            ("binding_takes_a_module", vfio::module_missing),
+            ("bind_and_unbind", vfio::bind_and_unbind),
+            ("configuration_space_and_bars", vfio::looks),
+            ("a_reset", vfio::resets),
+            ("what_can_be_mapped_for_dma", vfio::maps),
+            ("interrupts_by_eventfd", vfio::user_interrupts),
+            ("transfers_to_the_card_and_back", vfio::transfers),
+            ("memory_that_is_not_mapped", vfio::outside),
+            ("a_function_takes_one_program", vfio::busy),
+            (
+                "a_load_leaves_a_function_in_use_alone",
+                sharing::used_by_vfio,
+            ),
+            ("a_load_binds_again", vfio::load_binds_again),
+        ],
+    },
+    // Both functions of a card are in one group.
+    Boot {
+        name: "vfio-f2",
+        start: |kit| Instance::behind_an_iommu(kit, Family::F2, 1, Sim::f2().load_time(0)),
+        checks: &[
+            ("the_group_is_bound_as_a_whole", vfio::shared_group),
+            ("configuration_space_and_bars", vfio::looks_f2),
+        ],
+    },
+    // Without an IOMMU nothing of this can be had, and what can is said.
+    Boot {
+        name: "vfio-off",
+        start: |kit| Instance::start(kit, Family::F1, 1, Sim::f1().load_time(0)),
+        checks: &[("no_iommu_is_refused_with_the_choices", vfio::iommu_off)],
     },
     // A device that answers at once.
     Boot {

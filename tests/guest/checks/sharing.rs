@@ -79,9 +79,42 @@ pub(super) fn driver_bound(instance: &mut Instance) {
     assert_eq!(guest.kernel_ids(&app), HELLO_IDS);
     let list = guest.afi("list --output-format json").json();
     assert_eq!(list["slots"][3]["app"]["driver"], serde_json::Value::Null);
+    let driver = &load.json()["loads"][0]["bus"]["driver"];
+    assert_eq!(driver["before"], "uio_pci_generic");
+    assert_eq!(driver["after"], serde_json::Value::Null);
     guest.sh("kill $(pidof sleep)").success();
     assert_eq!(guest.finish(user).code, Some(128 + 15));
+    // It only passes the function on: a load that changes no ids leaves it alone.
+    guest.sh(&bind).success();
+    let again = guest.afi(&format!("load 3 {HELLO} --offline --output-format json"));
+    again.success();
+    let bus = &again.json()["loads"][0]["bus"];
+    assert_eq!(bus["rescanned"], serde_json::Value::Null);
+    assert_eq!(bus["driver"]["after"], "uio_pci_generic");
     guest.afi("clear 3").success();
+}
+
+/// What would remove a function that a program uses by VFIO is refused at once, and says who uses it:
+/// the kernel would wait for the end of the program, and every other rescan with it.
+pub(super) fn used_by_vfio(instance: &mut Instance) {
+    let app = instance.slots[0].app.clone();
+    let guest = &mut instance.guest;
+    let before = guest.kernel_ids(&app);
+    let state = guest.afi("describe 0").success().to_owned();
+    let holder = guest.start(&format!("exec afi-guest-user hold {app}"));
+    guest.wait_for(&holder, "held");
+    for words in [&format!("load 0 {HELLO} --offline"), "clear 0"] {
+        let refused = guest.afi(words);
+        let message = refused.failure(5);
+        assert!(message.contains("afi-guest-user (process"), "{message}");
+        assert!(message.contains("'check'"), "{message}");
+    }
+    assert_eq!(guest.kernel_ids(&app), before);
+    assert_eq!(guest.afi("describe 0").success(), state);
+    // The other slot has nothing to do with it.
+    guest.afi(&format!("load 1 {HELLO} --offline")).success();
+    guest.sh("kill $(pidof afi-guest-user)").success();
+    assert_eq!(guest.finish(holder).code, Some(128 + 15));
 }
 
 /// Listing is for everybody; what is not is refused with what to do, and touches nothing. Who is not

@@ -72,7 +72,7 @@ pub(super) fn removed_during_a_load(instance: &mut Instance) {
     guest
         .sh(&format!("echo 1 > /sys/bus/pci/devices/{mgmt}/remove"))
         .success();
-    let message = guest.finish(load).failure(3).to_owned();
+    let message = guest.finish(load).failure(8).to_owned();
     assert!(message.contains("belongs to no FPGA slot"), "{message}");
     assert!(message.contains("slot 3 is now loaded"), "{message}");
     assert_eq!(guest.kernel_ids(&app), "1d0f:1042 1d0f:1042");
