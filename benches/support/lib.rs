@@ -1,5 +1,9 @@
 //! What the benchmarks share: simulated slots, reached in the same process and over sockets.
 
+mod dma;
+
+pub use dma::{CARD_ADDRESS, DmaBench};
+
 use std::sync::Arc;
 
 use afi_pcie::bus::{Bus, BusChoice};
