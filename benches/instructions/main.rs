@@ -9,10 +9,13 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use afi_benches::Bench;
+use afi_benches::{Bench, CARD_ADDRESS, DmaBench};
 use afi_pcie::mailbox::Mailbox;
-use afi_pcie::{Bar, Bus, Deadline, SharedMemory, slots};
+use afi_pcie::xdma::Channel;
+use afi_pcie::{Bar, Bus, Deadline, DmaBuffer, SharedMemory, pcis, slots};
 use afi_proto::mailbox::CommandFlags;
+use afi_proto::xdma::{Descriptor, DescriptorFlags, Direction};
+use afi_sim::device::DmaMode;
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
@@ -68,7 +71,73 @@ fn discover(bench: Bench) -> Bench {
 
 library_benchmark_group!(name = slot, benchmarks = [metrics, discover]);
 
+fn ring() -> Vec<Descriptor> {
+    vec![Descriptor::default(); 512]
+}
+
+#[library_benchmark(setup = ring)]
+fn descriptors(mut ring: Vec<Descriptor>) -> Vec<Descriptor> {
+    for (at, place) in ring.iter_mut().enumerate() {
+        let at = black_box(at as u64);
+        let next = 0x1_0000_0000 + (at + 1) * Descriptor::SIZE as u64;
+        *place = Descriptor::new(at << 12, at << 14, 4096, DescriptorFlags::COMPLETED)
+            .followed_by(next, Descriptor::adjacent_room(next));
+    }
+    ring
+}
+
+/// A channel of an engine that is done when it is asked, its buffer, and so many bytes.
+type Ready = (DmaBench, Channel, DmaBuffer, u64);
+
+fn channel(direction: Direction, size: u64) -> Ready {
+    let bench = DmaBench::start(DmaMode::Inline).expect("a slot with an engine");
+    bench.touch(1 << 20).expect("card memory");
+    let channel = bench.channel(direction).expect("a channel");
+    let mut buffer = bench.buffer(size).expect("a buffer");
+    // The first transfer looks up where the card's pages are.
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let done = match direction {
+        Direction::H2c => channel.write(&mut buffer, 0..size, CARD_ADDRESS, &deadline),
+        Direction::C2h => channel.read(&mut buffer, 0..size, CARD_ADDRESS, &deadline),
+    };
+    done.expect("a transfer");
+    (bench, channel, buffer, size)
+}
+
+// Driver and simulated engine together: the engine works inside the register write.
+#[library_benchmark]
+#[bench::write(channel(Direction::H2c, 4096))]
+#[bench::read(channel(Direction::C2h, 4096))]
+fn transfer((bench, channel, buffer, size): Ready) -> (DmaBench, Channel, DmaBuffer) {
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let transfer = channel.submit(buffer, 0..size, CARD_ADDRESS);
+    let buffer = transfer.expect("room").wait(&deadline).expect("done");
+    (bench, channel, buffer)
+}
+
+library_benchmark_group!(name = dma, benchmarks = [descriptors, transfer]);
+
+fn card() -> (DmaBench, Vec<u8>) {
+    let bench = DmaBench::start(DmaMode::Inline).expect("a slot with memory");
+    bench.touch(1 << 20).expect("card memory");
+    (bench, vec![0x5A; 65536])
+}
+
+#[library_benchmark(setup = card)]
+fn pcis_write((bench, data): (DmaBench, Vec<u8>)) -> (DmaBench, Vec<u8>) {
+    pcis::write(&bench.pcis, black_box(3), &data[..65000]).expect("inside");
+    (bench, data)
+}
+
+#[library_benchmark(setup = card)]
+fn pcis_read((bench, mut data): (DmaBench, Vec<u8>)) -> (DmaBench, Vec<u8>) {
+    pcis::read(&bench.pcis, black_box(3), &mut data[..65000]).expect("inside");
+    (bench, data)
+}
+
+library_benchmark_group!(name = copies, benchmarks = [pcis_write, pcis_read]);
+
 main!(
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
-    library_benchmark_groups = [registers, slot]
+    library_benchmark_groups = [registers, slot, dma, copies]
 );

@@ -259,7 +259,7 @@ fn no_fault_is_left_out() {
         .map(|case| case.fault.split(['=', '@', ':']).next().unwrap())
         .collect();
     for (_, name, ..) in Kind::ALL {
-        let known = tried.contains(name) || OF_OTHER_CALLS.contains(&name);
+        let known = tried.contains(name) || OF_OTHER_CALLS.contains(name);
         assert!(known, "no case for {name}");
     }
 }
