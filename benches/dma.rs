@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use afi_benches::{CARD_ADDRESS, DmaBench};
+use afi_benches::{CARD_ADDRESS, DmaBench, NullEngine};
 use afi_pcie::xdma::{Channel, Pieces, ScatterList, Segment, Split, Stripe};
 use afi_pcie::{Deadline, DmaBuffer};
 use afi_proto::xdma::{Descriptor, DescriptorFlags, Direction};
@@ -77,6 +77,17 @@ fn latency(c: &mut Criterion) {
                 });
             });
         }
+        let null = NullEngine::start().expect("an engine");
+        let channel = null.engine.channel(Direction::H2c, 0).expect("a channel");
+        let mut buffer = Some(null.engine.space().buffer(4096).expect("a buffer"));
+        group.bench_function(BenchmarkId::new("the driver alone", size), |b| {
+            let deadline = deadline();
+            b.iter(|| {
+                let taken = buffer.take().expect("it came back");
+                let transfer = channel.submit(taken, 0..size, CARD_ADDRESS);
+                buffer = Some(transfer.expect("room").wait(&deadline).expect("done"));
+            });
+        });
         let buffer = bench.buffer(4096).expect("a buffer");
         group.bench_function(BenchmarkId::new("memcpy", size), |b| {
             b.iter(|| memcpy(&bench, &buffer, Direction::H2c, size));

@@ -6,7 +6,7 @@
 //! 2. **resolve** what was asked for to one image ([`crate::resolve`]);
 //! 3. **check** that it fits, before anything is touched ([`check`]);
 //! 4. **detach** the application function from a driver that would go on with the state of the
-//!    design that it knew, if it is on one ([`driver`]);
+//!    design that it knew, if it is on one (`driver`);
 //! 5. **send** the command once the shell is idle, and
 //! 6. **wait** until the shell has done it. What is known to pass is tried again, after a pause
 //!    that grows, and every try is recorded;

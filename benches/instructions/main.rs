@@ -9,13 +9,12 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use afi_benches::{Bench, CARD_ADDRESS, DmaBench};
+use afi_benches::{Bench, NullEngine};
 use afi_pcie::mailbox::Mailbox;
 use afi_pcie::xdma::Channel;
 use afi_pcie::{Bar, Bus, Deadline, DmaBuffer, SharedMemory, pcis, slots};
 use afi_proto::mailbox::CommandFlags;
 use afi_proto::xdma::{Descriptor, DescriptorFlags, Direction};
-use afi_sim::device::DmaMode;
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
@@ -86,53 +85,43 @@ fn descriptors(mut ring: Vec<Descriptor>) -> Vec<Descriptor> {
     ring
 }
 
-/// A channel of an engine that is done when it is asked, its buffer, and so many bytes.
-type Ready = (DmaBench, Channel, DmaBuffer, u64);
+/// A channel of an engine that takes no time, and a buffer.
+type Ready = (NullEngine, Channel, DmaBuffer);
 
-fn channel(direction: Direction, size: u64) -> Ready {
-    let bench = DmaBench::start(DmaMode::Inline).expect("a slot with an engine");
-    bench.touch(1 << 20).expect("card memory");
-    let channel = bench.channel(direction).expect("a channel");
-    let mut buffer = bench.buffer(size).expect("a buffer");
-    // The first transfer looks up where the card's pages are.
-    let deadline = Deadline::after(Duration::from_secs(60));
-    let done = match direction {
-        Direction::H2c => channel.write(&mut buffer, 0..size, CARD_ADDRESS, &deadline),
-        Direction::C2h => channel.read(&mut buffer, 0..size, CARD_ADDRESS, &deadline),
-    };
-    done.expect("a transfer");
-    (bench, channel, buffer, size)
+fn channel(direction: Direction) -> Ready {
+    let null = NullEngine::start().expect("an engine");
+    let channel = null.engine.channel(direction, 0).expect("a channel");
+    let buffer = null.engine.space().buffer(4096).expect("a buffer");
+    (null, channel, buffer)
 }
 
-// Driver and simulated engine together: the engine works inside the register write.
+// The driver alone.
 #[library_benchmark]
-#[bench::write(channel(Direction::H2c, 4096))]
-#[bench::read(channel(Direction::C2h, 4096))]
-fn transfer((bench, channel, buffer, size): Ready) -> (DmaBench, Channel, DmaBuffer) {
+#[bench::write(channel(Direction::H2c))]
+#[bench::read(channel(Direction::C2h))]
+fn transfer((null, channel, buffer): Ready) -> Ready {
     let deadline = Deadline::after(Duration::from_secs(60));
-    let transfer = channel.submit(buffer, 0..size, CARD_ADDRESS);
+    let transfer = channel.submit(buffer, 0..4096, 0);
     let buffer = transfer.expect("room").wait(&deadline).expect("done");
-    (bench, channel, buffer)
+    (null, channel, buffer)
 }
 
 library_benchmark_group!(name = dma, benchmarks = [descriptors, transfer]);
 
-fn card() -> (DmaBench, Vec<u8>) {
-    let bench = DmaBench::start(DmaMode::Inline).expect("a slot with memory");
-    bench.touch(1 << 20).expect("card memory");
-    (bench, vec![0x5A; 65536])
+fn card() -> (Bar, Vec<u8>) {
+    (bar(), vec![0x5A; 65536])
 }
 
 #[library_benchmark(setup = card)]
-fn pcis_write((bench, data): (DmaBench, Vec<u8>)) -> (DmaBench, Vec<u8>) {
-    pcis::write(&bench.pcis, black_box(3), &data[..65000]).expect("inside");
-    (bench, data)
+fn pcis_write((bar, data): (Bar, Vec<u8>)) -> (Bar, Vec<u8>) {
+    pcis::write(&bar, black_box(3), &data[..65000]).expect("inside");
+    (bar, data)
 }
 
 #[library_benchmark(setup = card)]
-fn pcis_read((bench, mut data): (DmaBench, Vec<u8>)) -> (DmaBench, Vec<u8>) {
-    pcis::read(&bench.pcis, black_box(3), &mut data[..65000]).expect("inside");
-    (bench, data)
+fn pcis_read((bar, mut data): (Bar, Vec<u8>)) -> (Bar, Vec<u8>) {
+    pcis::read(&bar, black_box(3), &mut data[..65000]).expect("inside");
+    (bar, data)
 }
 
 library_benchmark_group!(name = copies, benchmarks = [pcis_write, pcis_read]);

@@ -1,8 +1,10 @@
 //! What the benchmarks share: simulated slots, reached in the same process and over sockets.
 
 mod dma;
+mod null_engine;
 
 pub use dma::{CARD_ADDRESS, DmaBench};
+pub use null_engine::NullEngine;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ pub fn write(bar: &Bar, offset: u64, data: &[u8]) -> Result<(), BarError> {
     write_with(Level::best(), bar, offset, data)
 }
 
-/// Reads a range of a BAR, as [`write`] writes. From a mapping that is write-combining the loads
+/// Reads a range of a BAR, as [`write()`] writes. From a mapping that is write-combining the loads
 /// are streaming ones, which fetch whole lines; they come after all earlier stores of this thread.
 ///
 /// # Errors
@@ -26,10 +26,10 @@ pub fn read(bar: &Bar, offset: u64, data: &mut [u8]) -> Result<(), BarError> {
     read_with(Level::best(), bar, offset, data)
 }
 
-/// [`write`] with stores of this width: for measurements.
+/// [`write()`] with stores of this width: for measurements.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(level: Level, bar: &Bar, offset: u64, data: &[u8]) -> Result<(), BarError> {
     let split = Split::of(bar, offset, data.len())?;
     let (front, back) = data.split_at(split.mapped);
