@@ -166,9 +166,9 @@ const TRANSFERS: &[Case] = &[
     write("dma-descriptor-error", 1, &["H2C channel", "poisoned"]),
     write("dma-data-error", 1, &["H2C channel", "poisoned"]),
     read("dma-data-error", 1, &["C2H channel", "slave error"]),
-    write("dma-interrupt-lost", 0, &["wrote 1 MiB"]),
-    write("dma-write-back-lost", 0, &["wrote 1 MiB"]),
-    write("dma-slow=50", 0, &["wrote 1 MiB"]),
+    write("dma-interrupt-lost", 0, &["filled 1 MiB"]),
+    write("dma-write-back-lost", 0, &["filled 1 MiB"]),
+    write("dma-slow=50", 0, &["filled 1 MiB"]),
     write("dma-device-gone", 8, &["does not answer"]),
     read("dma-device-gone", 8, &["does not answer"]),
 ];

@@ -107,7 +107,7 @@ pub enum CardMemoryError {
         source: CdevError,
     },
     /// The wait for the rest ended.
-    #[error("not all bytes were moved")]
+    #[error("the transfer was stopped before its end: part of its range is as it was before")]
     Wait {
         /// Why.
         source: Ended,

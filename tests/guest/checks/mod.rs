@@ -104,6 +104,7 @@ pub(crate) const BOOTS: &[Boot] = &[
             ("what_can_be_mapped_for_dma", vfio::maps),
             ("interrupts_by_eventfd", vfio::user_interrupts),
             ("transfers_to_the_card_and_back", vfio::transfers),
+            ("transfers_of_the_command", vfio::transfers_of_the_command),
             ("memory_that_is_not_mapped", vfio::outside),
             ("a_function_takes_one_program", vfio::busy),
             (
