@@ -110,7 +110,9 @@ fn transfers_allocate_nothing() {
     }
 
     let open = |number| engine.channel(Direction::C2h, number).unwrap();
-    let stripe = Stripe::new((0..4).map(open).collect()).unwrap();
+    let stripe = Stripe::new((0..4).map(open).collect())
+        .unwrap()
+        .with_smallest_part(64 << 10);
     let mut buffer = engine.space().buffer(1 << 20).unwrap();
     let used = allocations(|| stripe.copy(&mut buffer, 0..1 << 20, 0, &deadline).unwrap());
     assert_eq!(used, 0);

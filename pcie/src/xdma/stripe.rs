@@ -10,9 +10,10 @@ use super::scatter::{check, hold};
 use super::transfer::Transfer;
 use crate::{Deadline, DmaBuffer};
 
-/// The smallest part that is worth a channel of its own: below it the start of a transfer costs more
-/// than is won.
-pub const SMALLEST_PART: u64 = 64 << 10;
+/// The smallest part that is worth a channel of its own, unless the caller says otherwise. Below it
+/// the start of another transfer costs more than is won (`docs/performance.md`), and four channels
+/// with 1 MiB each fill the link of a card (aws-fpga, `fio_dma_tools/README.md`).
+pub const SMALLEST_PART: u64 = 1 << 20;
 /// Parts begin at multiples of this, so that no two channels share a page.
 const PART_ALIGNMENT: u64 = 4096;
 /// Channels that there can be.
@@ -22,6 +23,7 @@ const MOST: usize = CHANNELS as usize;
 #[derive(Debug)]
 pub struct Stripe {
     channels: Vec<Channel>,
+    smallest_part: u64,
 }
 
 /// A striped transfer that is under way. Dropping it does not stop it.
@@ -47,7 +49,17 @@ impl Stripe {
         if direction.is_none() || channels.len() > MOST || !alike {
             return Err(channels);
         }
-        Ok(Self { channels })
+        Ok(Self {
+            channels,
+            smallest_part: SMALLEST_PART,
+        })
+    }
+
+    /// The same, with another size in bytes below which no part gets a channel of its own.
+    #[must_use]
+    pub fn with_smallest_part(mut self, bytes: u64) -> Self {
+        self.smallest_part = bytes.max(1);
+        self
     }
 
     /// The way of the data.
@@ -86,7 +98,7 @@ impl Stripe {
             check(held, &range, card_address)?;
             let mut parts = [const { None }; MOST];
             let mut refused = None;
-            let cut = parts_of(&range, self.channels.len());
+            let cut = parts_of(&range, self.channels.len(), self.smallest_part);
             for ((place, channel), part) in parts.iter_mut().zip(&self.channels).zip(cut) {
                 let card = card_address + (part.start - range.start);
                 match channel.submit_part(held, &part, card) {
@@ -197,11 +209,15 @@ pub(super) fn settle(
     }
 }
 
-/// Cuts a range for so many channels: parts of about the same size, none smaller than
-/// [`SMALLEST_PART`] unless it is the only one.
-fn parts_of(range: &Range<u64>, channels: usize) -> impl Iterator<Item = Range<u64>> + use<> {
+/// Cuts a range for so many channels: parts of about the same size, none smaller than `smallest`
+/// unless it is the only one.
+fn parts_of(
+    range: &Range<u64>,
+    channels: usize,
+    smallest: u64,
+) -> impl Iterator<Item = Range<u64>> + use<> {
     let length = range.end - range.start;
-    let parts = (length / SMALLEST_PART).clamp(1, channels as u64);
+    let parts = (length / smallest).clamp(1, channels as u64);
     let size = length.div_ceil(parts).next_multiple_of(PART_ALIGNMENT);
     let (start, end) = (range.start, range.end);
     (0..parts)
@@ -216,11 +232,13 @@ mod tests {
 
     use super::*;
 
+    const SMALLEST: u64 = 64 << 10;
+
     proptest! {
         #[test]
         fn parts_are_the_range(start in 0_u64..10000, length in 1_u64..1 << 22, channels in 1_usize..=4) {
             let range = start..start + length;
-            let parts: Vec<_> = parts_of(&range, channels).collect();
+            let parts: Vec<_> = parts_of(&range, channels, SMALLEST).collect();
             prop_assert!(!parts.is_empty() && parts.len() <= channels);
             prop_assert_eq!(parts[0].start, range.start);
             prop_assert_eq!(parts[parts.len() - 1].end, range.end);
@@ -228,10 +246,10 @@ mod tests {
                 prop_assert_eq!(pair[0].end, pair[1].start);
                 prop_assert_eq!((pair[1].start - start) % PART_ALIGNMENT, 0);
             }
-            if length >= channels as u64 * SMALLEST_PART {
+            if length >= channels as u64 * SMALLEST {
                 prop_assert_eq!(parts.len(), channels);
             }
-            prop_assert!(parts.len() == 1 || length >= 2 * SMALLEST_PART);
+            prop_assert!(parts.len() == 1 || length >= 2 * SMALLEST);
         }
     }
 }

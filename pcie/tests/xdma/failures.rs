@@ -342,7 +342,9 @@ fn a_channel_that_is_dropped_with_transfers_stops_before_their_memory_goes() {
 fn a_striped_transfer_gives_its_buffer_back_when_no_part_has_it() {
     let rig = Rig::new();
     let channels = (0..4).map(|number| rig.engine.channel(Direction::H2c, number).unwrap());
-    let stripe = Stripe::new(channels.collect()).unwrap();
+    let stripe = Stripe::new(channels.collect())
+        .unwrap()
+        .with_smallest_part(64 << 10);
     let mut buffer = rig.buffer(&pattern(1 << 20, 1));
     // The last part is behind the card's memory.
     let at = MEMORY as u64 - (900 << 10);

@@ -88,7 +88,9 @@ fn a_striped_transfer_is_awaited() {
         rig.engine
             .channel_with(Direction::H2c, number, interrupts())
     };
-    let stripe = Stripe::new((0..4).map(|number| open(number).unwrap()).collect()).unwrap();
+    let stripe = Stripe::new((0..4).map(|number| open(number).unwrap()).collect())
+        .unwrap()
+        .with_smallest_part(64 << 10);
     let data = pattern(1 << 20, 2);
     let transfer = stripe.submit(rig.buffer(&data), 0..1 << 20, 5).unwrap();
     let buffer = runtime().block_on(transfer.done(&soon())).unwrap();

@@ -199,7 +199,9 @@ fn large_transfers_go_over_several_channels() {
     let rig = Rig::new();
     let channels = |direction| {
         let open = |number| rig.engine.channel(direction, number).unwrap();
-        Stripe::new((0..4).map(open).collect()).unwrap()
+        Stripe::new((0..4).map(open).collect())
+            .unwrap()
+            .with_smallest_part(64 << 10)
     };
     let (to_card, from_card) = (channels(Direction::H2c), channels(Direction::C2h));
     assert!(Stripe::new(Vec::new()).is_err());

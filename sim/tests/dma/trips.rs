@@ -118,7 +118,9 @@ fn lists_and_stripes_arrive_as_they_are_told() {
 
         let stripe = |direction| {
             let open = |number| rig.channel(direction, number, ChannelOptions::default());
-            Stripe::new((0..4).map(open).collect()).unwrap()
+            Stripe::new((0..4).map(open).collect())
+                .unwrap()
+                .with_smallest_part(64 << 10)
         };
         let length = (9 << 20) + 77;
         let data = pattern(length as usize, 7);
