@@ -109,11 +109,21 @@ impl DmaSpace {
             Some(pages) => SharedMemory::with_pages(options.name, whole, pages),
             None => SharedMemory::in_large_pages(options.name, whole),
         };
-        self.map(
-            Arc::new(memory.map_err(failed)?),
-            Some(length),
-            options.access,
-        )
+        let memory = Arc::new(memory.map_err(failed)?);
+        let pages = memory.pages();
+        let mapped = self.map(memory, Some(length), options.access);
+        match mapped {
+            // A server that accesses memory by file operations cannot write to huge pages.
+            Err(DmaMemoryError::Map { source, .. })
+                if options.pages.is_none() && pages != PageSize::Plain =>
+            {
+                tracing::debug!(%source, %pages, "cannot be mapped; using plain pages");
+                let plain = SharedMemory::with_pages(options.name, whole, PageSize::Plain);
+                let plain = Arc::new(plain.map_err(failed)?);
+                self.map(plain, Some(length), options.access)
+            }
+            mapped => mapped,
+        }
     }
 
     /// A buffer that is memory which there already is: all of it, whole pages.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use afi_proto::vfio_user::{DmaFlags, DmaMap};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 
 use crate::function::{CardPart, DmaError};
 
@@ -209,6 +210,12 @@ impl DmaTable {
         if refuses {
             return Err(Errno::EACCES);
         }
+        // Files of huge pages can be read and mapped, but not written to (`fs/hugetlbfs/inode.c` of
+        // Linux has no write operation): what the device writes would be lost.
+        let huge = fstatfs(&file)?.filesystem_type() == HUGETLBFS_MAGIC;
+        if huge && wanted.contains(DmaFlags::WRITE) {
+            return Err(Errno::EOPNOTSUPP);
+        }
         // Another descriptor of the same file may do less than this one.
         let key = (data.dev(), data.ino(), mode.bits());
         let known = self.files.entry(key).or_default();
@@ -337,6 +344,20 @@ mod tests {
         let (pipe, _) = io::pipe().unwrap();
         let refused = table.map(&request(PAGE, PAGE, 0, 3), Some(pipe.into()));
         assert_eq!(refused, Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn huge_pages_that_cannot_be_written_to_are_not_promised() {
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+        // Takes no page of the pool: none is touched.
+        let file = File::from(memfd_create("huge", MFdFlags::MFD_HUGETLB).unwrap());
+        file.set_len(2 << 20).unwrap();
+        let map = |flags| {
+            let fd = file.try_clone().unwrap().into();
+            DmaTable::default().map(&request(0, 2 << 20, 0, flags), Some(fd))
+        };
+        assert_eq!(map(3), Err(Errno::EOPNOTSUPP));
+        assert_eq!(map(1), Ok(()));
     }
 
     #[test]
